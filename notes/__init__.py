@@ -1,0 +1,5 @@
+"""Sampling with a score: what the book computes with.
+
+Nothing is re-exported: import from the module that does the work, such as
+``from notes.mixtures import GaussianMixture``. Importing has no side effect.
+"""

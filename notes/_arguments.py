@@ -1,0 +1,97 @@
+"""What every public function refuses: bad arguments, by name, before any work is done."""
+
+import math
+import numbers
+
+import torch
+
+
+def real(name, value):
+    """A finite real number as a float."""
+    if isinstance(value, torch.Tensor) and value.ndim == 0 and not value.is_complex():
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be finite, got {value}")
+    return float(value)
+
+
+def positive(name, value):
+    number = real(name, value)
+    if number <= 0:
+        raise ValueError(f"{name} must be positive, got {value}")
+    return number
+
+
+def non_negative(name, value):
+    number = real(name, value)
+    if number < 0:
+        raise ValueError(f"{name} must not be negative, got {value}")
+    return number
+
+
+def count(name, value, least=1):
+    """A whole number that is at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be a whole number, got {type(value).__name__} {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def floating(name, value):
+    """Array-like to a floating tensor: float64 stays, everything else becomes float32."""
+    try:
+        tensor = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} must be a tensor or numbers, got {type(value).__name__}") from error
+    if tensor.is_complex():
+        raise TypeError(f"{name} must be real, got {tensor.dtype}")
+    return tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
+
+
+def finite(name, tensor):
+    if not torch.isfinite(tensor).all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity in it")
+    return tensor
+
+
+def points(name, x, dim=None):
+    """Positions: a floating tensor of shape (n, d), with d = ``dim`` where that is given."""
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor of shape (n, d), got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise TypeError(f"{name} must be floating point, got {x.dtype}")
+    wanted = f"(n, {dim})" if dim is not None else "(n, d)"
+    if x.ndim != 2 or x.shape[1] == 0 or (dim is not None and x.shape[1] != dim):
+        raise ValueError(f"{name} must have shape {wanted}, one row a particle, got {tuple(x.shape)}")
+    return x
+
+
+def same_shape(name, value, x):
+    """The output of a vector field: one row for each row of x."""
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name} must return a torch.Tensor, got {type(value).__name__}")
+    if value.shape != x.shape:
+        raise ValueError(f"{name} must return the shape of its input {tuple(x.shape)}, got {tuple(value.shape)}")
+    return value
+
+
+def one_each(name, value, x):
+    """The output of a log-density: one number for each row of x."""
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name} must return a torch.Tensor, got {type(value).__name__}")
+    if value.shape != x.shape[:1]:
+        raise ValueError(f"{name} must return one number a row, shape {tuple(x.shape[:1])}, got {tuple(value.shape)}")
+    return value
+
+
+def on_device(generator, device):
+    """A generator draws on its own device: refuse one that lives elsewhere."""
+    if generator is None:
+        return
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
+    if generator.device.type != torch.device(device).type:
+        raise ValueError(f"generator lives on {generator.device}, its inputs on {device}: make it there")

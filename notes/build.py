@@ -1,0 +1,132 @@
+"""``python -m notes.build``: execute the chapters side by side, build the site, and never let a failure pass later.
+
+The chapters run first, each in a kernel of its own, and only those that succeed enter the execution cache that Jupyter
+Book then reads. What Sphinx remembers of a build that did not end well is thrown away before the next one.
+"""
+
+import concurrent.futures
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.cache.db import NbCacheRecord
+from myst_nb.core.read import read_myst_markdown_notebook
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from sphinx_external_toc.parsing import parse_toc_yaml
+
+from notes.site import execution_cache, kernel_environment
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "_build"
+UNFINISHED = BUILD / "unfinished"  # stands there from a build's first act to its good end
+
+
+def chapters():
+    """The notebooks of the table of contents, as paths."""
+    documents = (ROOT / f"{name}.md" for name in parse_toc_yaml(ROOT / "_toc.yml"))
+    return [path for path in documents if re.search(r"^kernelspec:", path.read_text(encoding="utf-8"), re.MULTILINE)]
+
+
+def execute(path):
+    """Run a chapter from top to bottom. Returns the executed notebook, the seconds it took, and what went wrong or None."""
+    notebook = _read(path)
+    started = time.perf_counter()
+    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}})
+    client.extra_arguments = ["--IPKernelApp.log_level=ERROR"]  # a warning on unencrypted loopback says nothing to a reader
+    try:
+        client.execute()
+        problem = None
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        problem = f"{path.relative_to(ROOT)}: {_which_cell(notebook)}\n{_strip_colours(str(error)).strip()}"
+    return notebook, time.perf_counter() - started, problem
+
+
+def _which_cell(notebook):
+    """The cell at which execution stopped: the last one that was begun."""
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    begun = [number for number, cell in enumerate(code, start=1) if cell.execution_count or cell.outputs]
+    number = begun[-1] if begun else 1
+    first = next((line for line in code[number - 1].source.splitlines() if not line.startswith(":")), "")
+    return f"code cell {number} of {len(code)}, which begins “{first}”"
+
+
+def _strip_colours(text):
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def execute_all():
+    """Bring the execution cache up to date. Returns a list of what went wrong."""
+    folder = execution_cache(ROOT)
+    for old in folder.parent.glob("*/"):  # of an earlier state of the package: nothing looks there again
+        if old != folder:
+            shutil.rmtree(old)
+    cache = get_cache(folder)
+    waiting = [path for path in chapters() if not _cached(cache, path)]
+    problems = []
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    runs = {pool.submit(execute, path): path for path in waiting}
+    for run in concurrent.futures.as_completed(runs):
+        notebook, seconds, problem = run.result()
+        print(f"{runs[run].relative_to(ROOT)}: {'failed after' if problem else 'executed in'} {seconds:.1f} s", flush=True)
+        if problem:
+            problems.append(problem)
+        else:
+            bundle = CacheBundleIn(notebook, str(runs[run]), data={"execution_seconds": seconds})
+            cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    return problems
+
+
+def _cached(cache, path):
+    """Whether the chapter's outputs are there, whole. A build that was killed may have left half of them: then they go."""
+    try:
+        record = cache.match_cache_notebook(_read(path))
+    except KeyError:
+        return False
+    try:
+        json.loads((cache.path / "executed" / record.hashkey / "base.ipynb").read_bytes())
+    except (OSError, ValueError):
+        NbCacheRecord.remove_record(record.pk, cache.db)
+        return False
+    return True
+
+
+def _read(path):
+    """The chapter as MyST-NB itself reads it, so that its key in the cache is the one that MyST-NB looks up."""
+    return read_myst_markdown_notebook(path.read_text(encoding="utf-8"), path=path)
+
+
+def main():
+    os.environ.update(kernel_environment())
+    BUILD.mkdir(exist_ok=True)
+    if UNFINISHED.exists():
+        for leftover in (BUILD / ".doctrees", BUILD / "html"):
+            shutil.rmtree(leftover, ignore_errors=True)
+    UNFINISHED.touch()
+    problems = execute_all()
+    if problems:
+        print("\n\n".join(["", *problems]), file=sys.stderr)
+        print(f"\nThe book was not built: {len(problems)} of its chapters failed, see above.", file=sys.stderr)
+        return 1
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", str(ROOT), "-W", "-n", "--keep-going"]
+    if subprocess.run(command).returncode:
+        print("\nThe book was not built: Jupyter Book reports errors or warnings, see above.", file=sys.stderr)
+        return 1
+    UNFINISHED.unlink()
+    print(f"\nThe book is built. Open {(BUILD / 'html' / 'index.html').as_uri()}")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        print("\nInterrupted: the next build starts over where this one stopped.", file=sys.stderr)
+        os._exit(130)  # at once; a kernel whose parent is gone ends by itself

@@ -1,0 +1,79 @@
+"""A statement of the book, measured where it stands: shown to the reader, and enforced."""
+
+import html
+import math
+
+from IPython.display import display
+
+from notes import _arguments as check
+
+MIME = "application/vnd.notes.claim+json"
+
+
+def claim(statement, measured, expected, *, rtol=0.0, atol=0.0, error=None):
+    """Show that a measurement agrees with what is expected of it, and raise when it does not.
+
+    It holds where |measured − expected| ≤ atol + rtol·|expected|.
+
+    Parameters
+    ----------
+    statement : what is claimed, one plain sentence.
+    measured, expected : numbers or 0-dim tensors, both finite.
+    rtol, atol : the tolerance, relative to ``expected`` and absolute; at least 5 standard errors of the measurement.
+    error : the standard error of ``measured``, where it is random; shown, and held to the line above.
+
+    Raises
+    ------
+    AssertionError : the claim does not hold, or a number is not finite.
+    ValueError : an empty statement, a negative tolerance, or one below 5 standard errors: it would fail by chance.
+    """
+    if not isinstance(statement, str) or not statement.strip():
+        raise ValueError(f"statement must be a sentence, got {statement!r}")
+    rtol, atol = check.non_negative("rtol", rtol), check.non_negative("atol", atol)
+    measured, expected = _number("measured", measured), _number("expected", expected)
+    for name, number in [("measured", measured), ("expected", expected)]:
+        if not math.isfinite(number):
+            raise AssertionError(f"{statement}: {name} is {number}")
+    tolerance = atol + rtol * abs(expected)
+    if error is not None and check.non_negative("error", error) * 5 > tolerance * (1 + 1e-9):
+        raise ValueError(f"{statement}: a tolerance of {tolerance:.2g} is below 5 standard errors of {float(error):.2g}")
+    data = {
+        "statement": statement,
+        "measured": _text(measured) + (f" ± {_text(float(error), 2)}" if error is not None else ""),
+        "expected": _text(expected),
+        "tolerance": _tolerance(rtol, atol),
+    }
+    line = "{statement}: measured {measured}, expected {expected}, tolerance {tolerance}".format(**data)
+    if abs(measured - expected) > tolerance:
+        raise AssertionError(line)
+    display({"text/plain": "✓ " + line, "text/html": as_html(data), MIME: data}, raw=True)
+
+
+def as_html(data):
+    """One quiet line; it needs no style sheet, so that JupyterLab shows it as the site does."""
+    data = {key: html.escape(value) for key, value in data.items()}
+    return (
+        '<div class="claim"><span aria-hidden="true">✓</span> {statement}: measured <b>{measured}</b>, expected <b>{expected}</b> '
+        "<small>(tolerance {tolerance})</small></div>"
+    ).format(**data)
+
+
+def _number(name, value):
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from error
+
+
+def _text(number, digits=4):
+    text = f"{number:.{digits}g}"
+    mantissa, _, exponent = text.partition("e")
+    if exponent:
+        power = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        text = f"{mantissa}·10{power}"
+    return text.replace("-", "−")
+
+
+def _tolerance(rtol, atol):
+    parts = [f"{_text(100 * rtol)} %"] * (rtol > 0) + [_text(atol)] * (atol > 0)
+    return " + ".join(parts) or "none: exact"

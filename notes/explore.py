@@ -1,0 +1,236 @@
+"""One figure, two places: a function of its controls becomes a live widget, or a figure of the website."""
+
+import base64
+import dataclasses
+import html
+import inspect
+import io
+import itertools
+import math
+import os
+import sys
+
+import ipywidgets
+from IPython.display import display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+MIME = "application/vnd.notes.figure+json"
+SITE_VARIABLE = "NOTES_SITE"  # set by notes.site while it executes the chapters
+MOST_FRAMES = 120  # of one figure on the website: some 6 MB, and as many seconds of the build as ten
+
+
+@dataclasses.dataclass(frozen=True)
+class play:  # noqa: N801 - it reads as a function in a chapter
+    """A slider with a play button, over start, start + step, … up to and including stop."""
+
+    start: float
+    stop: float
+    step: float = 1
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise TypeError(f"{field.name} of play must be a finite number, got {value!r}")
+        steps = (self.stop - self.start) / self.step if self.step > 0 else 0
+        if round(steps) < 1 or abs(steps - round(steps)) > 1e-6:
+            raise ValueError(
+                f"play needs start < stop and a positive step that leads from one to the other, "
+                f"got play({self.start}, {self.stop}, {self.step})"
+            )
+
+    @property
+    def values(self):
+        n_steps = round((self.stop - self.start) / self.step)
+        # Rounded, so that 3 · 0.1 is the 0.3 that an author writes.
+        return [self.start] + [round(self.start + i * self.step, 10) for i in range(1, n_steps)] + [self.stop]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Control:
+    name: str
+    kind: str  # range, play or checkbox
+    labels: list
+    values: list
+    default: int
+
+    @property
+    def title(self):
+        return self.name.replace("_", " ")
+
+
+def explore(figure, *, alt, **controls):
+    """Show ``figure(**values)`` under controls for its parameters, live in a notebook and on the website.
+
+    Parameters
+    ----------
+    figure : a pure function that returns a Matplotlib Figure; the defaults of its parameters are the first state.
+    alt : what is seen in the default state, for those who do not see it.
+    controls : by parameter, after ``ipywidgets.interact``: a list is a slider over its values, a dict a slider over
+        its labels, a bool a checkbox, ``play(start, stop, step)`` a slider with a play button.
+
+    The default frame is drawn at once and outside any callback, so that a figure that raises fails its cell.
+
+    Raises
+    ------
+    TypeError, ValueError : a control that the figure has no parameter for, that is of another kind, that has fewer than
+        two values, or whose values lack the figure's default; in a build of the site also one that changes nothing.
+    """
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError("alt must say what is seen in the figure's default state")
+    controls = _controls(figure, controls)
+    drawn = {}
+
+    def draw(state):
+        """The frame of a state, a tuple of indices: drawn once."""
+        if state not in drawn:
+            values = {c.name: c.values[i] for c, i in zip(controls, state, strict=True)}
+            drawn[state] = png(figure(**values))
+        return drawn[state]
+
+    default = tuple(c.default for c in controls)
+    first = draw(default)
+    if os.environ.get(SITE_VARIABLE):
+        display(_for_site(controls, draw, default, alt), raw=True)
+    else:
+        display(_Live(controls, draw, default, alt).bundle(first), raw=True)
+
+
+def png(figure):
+    """A Matplotlib Figure as the bytes of an 8-bit palette PNG: the same figure, the same bytes."""
+    if not isinstance(figure, Figure):
+        raise TypeError(f"a figure function must return a matplotlib Figure, got {type(figure).__name__}")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.frombuffer("RGBA", canvas.get_width_height(physical=True), canvas.buffer_rgba()).convert("RGB")
+    if "matplotlib.pyplot" in sys.modules:  # a figure that pyplot made would be shown a second time at the cell's end
+        sys.modules["matplotlib.pyplot"].close(figure)
+    buffer = io.BytesIO()
+    picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(buffer, "png", optimize=False)
+    return buffer.getvalue()
+
+
+def _controls(figure, controls):
+    if not callable(figure):
+        raise TypeError(f"figure must be a function that returns a Figure, got {type(figure).__name__}")
+    if not controls:
+        raise ValueError("explore needs at least one control: a figure of this book moves")
+    parameters = inspect.signature(figure).parameters
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in controls and parameter.kind not in (2, 4):
+            raise TypeError(f"{figure.__name__} needs a value for {name!r}: give it a default or a control")
+    return [_control(figure, parameters, name, given) for name, given in controls.items()]
+
+
+def _control(figure, parameters, name, given):
+    if name not in parameters:
+        raise TypeError(f"{figure.__name__} has no parameter {name!r}; it has {', '.join(parameters) or 'none'}")
+    if isinstance(given, bool):
+        kind, labels, values = "checkbox", ["off", "on"], [False, True]
+    elif isinstance(given, play):
+        kind, labels, values = "play", [_label(v) for v in given.values], given.values
+    elif isinstance(given, dict):
+        kind, labels, values = "range", [str(label) for label in given], list(given.values())
+    elif isinstance(given, list):
+        kind, labels, values = "range", [_label(v) for v in given], given
+    else:
+        raise TypeError(f"control {name!r} must be a list, a dict, a bool or play(…), got {type(given).__name__}")
+    if len(values) < 2:
+        raise ValueError(f"control {name!r} needs at least two values, got {len(values)}: with fewer, nothing moves")
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"control {name!r} has two values with one label: {', '.join(labels)}")
+    default = parameters[name].default
+    if default is inspect.Parameter.empty:
+        return _Control(name, kind, labels, values, int(given) if kind == "checkbox" else 0)
+    matches = [i for i, value in enumerate(values) if value is default or bool(value == default)]
+    if not matches:
+        raise ValueError(f"control {name!r} lacks the default of {figure.__name__}, {default!r}, among {', '.join(labels)}")
+    return _Control(name, kind, labels, values, matches[0])
+
+
+def _label(value):
+    text = f"{value:g}" if isinstance(value, int | float) else str(value)
+    return text.replace("-", "−") if isinstance(value, int | float) else text
+
+
+def _for_site(controls, draw, default, alt):
+    states = list(itertools.product(*(range(len(c.values)) for c in controls)))
+    if len(states) > MOST_FRAMES:
+        sizes = " × ".join(str(len(c.values)) for c in controls)
+        raise ValueError(f"{sizes} = {len(states)} frames are too many for a web figure: at most {MOST_FRAMES}")
+    for position, control in enumerate(controls):
+        for neighbour in (control.default - 1, control.default + 1):
+            state = (*default[:position], neighbour, *default[position + 1 :])
+            if 0 <= neighbour < len(control.values) and draw(state) == draw(default):
+                raise ValueError(
+                    f"control {control.name!r} is dead: from the defaults, {control.labels[control.default]!r} to "
+                    f"{control.labels[neighbour]!r} changes no pixel. Choose defaults at which every control shows"
+                )
+    encoded = [base64.b64encode(draw(state)).decode() for state in states]
+    width, height = Image.open(io.BytesIO(draw(default))).size
+    return {
+        "text/plain": alt,
+        "image/png": base64.b64encode(draw(default)).decode(),
+        MIME: {
+            "alt": alt,
+            "width": width,
+            "height": height,
+            "controls": [{**dataclasses.asdict(c), "title": c.title, "values": None} for c in controls],
+            "frames": encoded,
+        },
+    }
+
+
+class _Live:
+    """The figure in a live kernel. The front end holds back a slider's moves while one of them is at work here, and
+    then sends the last: so drawing in the callback, in order, is what makes the latest request win."""
+
+    def __init__(self, controls, draw, default, alt):
+        self.controls, self.draw, self.alt = controls, draw, alt
+        self.state = list(default)
+        self.image = ipywidgets.Image(format="png", tooltip=alt, layout={"width": "100%", "max_width": "680px"})
+        self.message = ipywidgets.HTML()
+        rows = [self._row(position, control) for position, control in enumerate(controls)]
+        self.box = ipywidgets.VBox([self.image, *rows, self.message])
+
+    def bundle(self, first):
+        """The widget, with the default frame for every reader that has no kernel to ask."""
+        self.image.value = first
+        return self.box._repr_mimebundle_() | {"image/png": base64.b64encode(first).decode(), "text/plain": self.alt}
+
+    def _row(self, position, control):
+        style = {"description_width": "initial"}
+        if control.kind == "checkbox":
+            widget = ipywidgets.Checkbox(
+                value=control.values[control.default], description=control.title, tooltip=control.title, indent=False
+            )
+            widget.observe(lambda change: self._move(position, int(change["new"])), "value")
+            return widget
+        widget = ipywidgets.SelectionSlider(
+            options=control.labels,
+            index=control.default,
+            description=control.title,
+            tooltip=control.title,
+            style=style,
+            layout={"width": "100%", "max_width": "480px"},
+        )
+        widget.observe(lambda change: self._move(position, change["new"]), "index")
+        if control.kind != "play":
+            return widget
+        button = ipywidgets.Play(
+            min=0, max=len(control.values) - 1, value=control.default, interval=250, tooltip=f"play {control.title}"
+        )
+        ipywidgets.jslink((button, "value"), (widget, "index"))
+        return ipywidgets.HBox([button, widget])
+
+    def _move(self, position, index):
+        self.state[position] = index
+        try:
+            self.image.value = self.draw(tuple(self.state))
+            self.message.value = ""
+        except Exception as error:  # shown where the reader looks; the picture stays and the next move works
+            chosen = ", ".join(f"{c.title} {c.labels[i]}" for c, i in zip(self.controls, self.state, strict=True))
+            reason = html.escape(f"{type(error).__name__}: {error}")
+            self.message.value = f"<b>No picture for {html.escape(chosen)}.</b> {reason}"

@@ -1,0 +1,103 @@
+"""The Fokker–Planck equation in one dimension: where all the particles of a Langevin walk are, without a particle."""
+
+import math
+
+import torch
+
+from notes import _arguments as check
+from notes.langevin import even_grid
+
+
+def fokker_planck(density, initial, times, grid):
+    r"""The law at each time of the overdamped Langevin diffusion dx = ∇ log p(x) dt + √2 dW.
+
+    .. math:: \frac{\partial \rho}{\partial t} = -\frac{\partial}{\partial x}\!\left(\rho\, \frac{d \log p}{dx}\right)
+       + \frac{\partial^2 \rho}{\partial x^2}
+
+    Finite volumes with Scharfetter–Gummel fluxes, closed at both ends, and exact exponentials in time: mass is kept and
+    p is stationary on the grid to rounding. A walk with step size τ is at time t = τ · steps.
+
+    Parameters
+    ----------
+    density : has ``log_prob`` (n, 1) → (n,), such as a one-dimensional GaussianMixture.
+    initial : (G,), the density at time 0 on the grid, non-negative; normalised here.
+    times : (T,), increasing from 0 on.
+    grid : (G,), evenly spaced.
+
+    Returns
+    -------
+    (T, G) : densities in float64, each integrating to one over the grid's cells.
+
+    Source: Risken, *The Fokker–Planck Equation* (1989); Scharfetter & Gummel (1969), https://doi.org/10.1109/T-ED.1969.16566.
+    """
+    grid = even_grid("grid", grid)
+    initial = check.finite("initial", check.floating("initial", initial)).double()
+    if initial.shape != grid.shape:
+        raise ValueError(f"initial must have the grid's shape {tuple(grid.shape)}, got {tuple(initial.shape)}")
+    if (initial < 0).any() or initial.sum() == 0:
+        raise ValueError("initial must be a density: non-negative and not zero everywhere")
+    times = check.finite("times", check.floating("times", times)).double()
+    if times.ndim != 1 or len(times) == 0 or times[0] < 0 or (times.diff() <= 0).any():
+        raise ValueError(f"times must increase from 0 on, got {times.tolist()}")
+    rates = _rates(density, grid)
+    law = initial / (initial.sum() * (grid[1] - grid[0]))
+    out, now, propagators = [], 0.0, {}
+    for time in times.tolist():
+        gap = round(time - now, 12)  # equal steps share one propagator, whatever their last bit
+        if gap > 0:
+            if gap not in propagators:
+                propagators[gap] = torch.linalg.matrix_exp(gap * rates)
+            law = propagators[gap] @ law
+        now = time
+        out.append(law)
+    return torch.stack(out)
+
+
+def spectral_gap(density, grid):
+    r"""How slowly the last of the start is forgotten: the smallest non-zero decay rate λ of the Fokker–Planck operator.
+
+    What is left of the start decays as e^{−λt}; a walk of step size τ needs some 1/(λτ) steps to mix. Arguments as in
+    :func:`fokker_planck`; returns a float, one over time.
+    """
+    grid = even_grid("grid", grid)
+    rates = _rates(density, grid)
+    # Detailed balance makes D^{-1/2} R D^{1/2} symmetric; its off-diagonal is √(R_ij R_ji), with no p in it to underflow.
+    off = (rates.diagonal(1) * rates.diagonal(-1)).sqrt()
+    symmetric = rates.diagonal().diag() + off.diag(1) + off.diag(-1)
+    return -torch.linalg.eigvalsh(symmetric)[-2].item()
+
+
+def committor(density, left, right, grid):
+    r"""The chance that the diffusion from x reaches ``left`` before ``right``.
+
+    .. math:: h(x) = \int_x^{b} \frac{dy}{p(y)} \Big/ \int_a^{b} \frac{dy}{p(y)}
+
+    for a = ``left`` < x < b = ``right``; 1 below a and 0 above b. Returns (G,) on the grid, in float64.
+    """
+    left, right = check.real("left", left), check.real("right", right)
+    grid = even_grid("grid", grid)
+    if not grid[0] <= left < right <= grid[-1]:
+        raise ValueError(f"left and right must satisfy {grid[0]:g} ≤ left < right ≤ {grid[-1]:g}, got {left} and {right}")
+    inside = grid.clamp(left, right)
+    log_prob = check.one_each("density.log_prob", density.log_prob(inside[:, None]), inside[:, None])
+    climbed = torch.cumulative_trapezoid((log_prob.min() - log_prob).exp(), inside)
+    return 1 - torch.cat([climbed.new_zeros(1), climbed]) / climbed[-1]
+
+
+def _rates(density, grid):
+    """The generator R of the cell masses, dρ/dt = R ρ: R[i, j] is the rate from cell j to cell i."""
+    log_prob = check.finite("density.log_prob on grid", check.one_each("density.log_prob", density.log_prob(grid[:, None]), grid[:, None]))
+    climb = -log_prob.diff()  # of the energy −log p, from each cell to the next
+    spacing = (grid[1] - grid[0]).item()
+    up, down = _bernoulli(climb) / spacing**2, _bernoulli(-climb) / spacing**2
+    leave = torch.zeros_like(grid)
+    leave[:-1] += up
+    leave[1:] += down
+    return up.diag(-1) + down.diag(1) - leave.diag()
+
+
+def _bernoulli(z):
+    """z / (eᶻ − 1), the Scharfetter–Gummel weight, 1 at z = 0."""
+    small = z.abs() < 1e-6
+    safe = torch.where(small, torch.ones_like(z), z)
+    return torch.where(small, 1 - z / 2, safe / torch.expm1(safe))

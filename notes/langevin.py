@@ -1,0 +1,175 @@
+"""Langevin dynamics, with and without a Metropolis correction, and the laws it is measured against."""
+
+import math
+
+import torch
+
+from notes import _arguments as check
+
+
+@torch.no_grad()
+def langevin(score, x0, step_size, n_steps, *, temperature=1.0, generator=None, record_every=1):
+    r"""Walk n particles along a score, with noise: the unadjusted Langevin algorithm.
+
+    .. math:: x_{t+1} = x_t + \tau\, s(x_t) + \sqrt{2 \tau T}\, z_t, \qquad z_t \sim \mathcal{N}(0, I)
+
+    For small τ and T = 1 it samples from the p with s = ∇ log p; T is the temperature, the law it aims at is
+    :math:`p^{1/T}`, and T = 0 is gradient ascent on log p. A step x + τ s + b z has :math:`T = b^2 / (2\tau)`.
+
+    Parameters
+    ----------
+    score : a callable (n, d) → (n, d). It is called without autograd; one that needs it calls ``torch.enable_grad``.
+    x0 : (n, d), finite, the particles' start. The walk stays in its dtype and on its device.
+    step_size : τ > 0, in squared units of x.
+    n_steps : a multiple of ``record_every``; 0 returns x0 alone.
+    temperature : T ≥ 0.
+    generator : of the noise, on the device of x0; None is torch's default one.
+
+    Returns
+    -------
+    (n_steps // record_every + 1, n, d) : every ``record_every``-th state, the first one x0.
+
+    Raises
+    ------
+    ValueError, TypeError : bad input, by name; a score that returns another shape.
+    FloatingPointError : the walk left the finite numbers, with the step at which it did.
+
+    Source: Roberts & Tweedie (1996), https://doi.org/10.2307/3318418.
+    """
+    x, step_size, n_steps, record_every = _check_walk(x0, step_size, n_steps, record_every, generator)
+    noise_std = math.sqrt(2 * step_size * check.non_negative("temperature", temperature))
+    trajectory = x.new_empty(n_steps // record_every + 1, *x.shape)
+    trajectory[0] = x
+    noise = torch.empty_like(x)
+    for step in range(1, n_steps + 1):
+        drift = check.same_shape("score", score(x), x)
+        x = torch.add(x, drift.to(x), alpha=step_size)
+        if noise_std > 0:
+            x.add_(noise.normal_(generator=generator), alpha=noise_std)
+        if not _is_finite(x):
+            raise FloatingPointError(
+                f"the walk left the finite numbers at step {step} with step_size={step_size:g}: it diverges. "
+                "On a Gaussian of variance σ² a Langevin walk is stable only while step_size < 2σ²"
+            )
+        if step % record_every == 0:
+            trajectory[step // record_every] = x
+    return trajectory
+
+
+@torch.no_grad()
+def mala(density, x0, step_size, n_steps, *, generator=None, record_every=1):
+    r"""Langevin steps as Metropolis–Hastings proposals (MALA): exact in its stationary law at any step size.
+
+    .. math:: x' = x + \tau\, s(x) + \sqrt{2\tau}\, z \quad\text{is accepted with probability}\quad
+       \min\!\left(1, \frac{p(x')\, q(x \mid x')}{p(x)\, q(x' \mid x)}\right), \qquad
+       q(x' \mid x) = \mathcal{N}(x';\, x + \tau s(x),\, 2 \tau I)
+
+    Parameters
+    ----------
+    density : anything with ``log_prob`` (n, d) → (n,) and ``score`` (n, d) → (n, d), such as a GaussianMixture.
+    x0, step_size, n_steps, generator, record_every : as in :func:`langevin`.
+
+    Returns
+    -------
+    trajectory : (n_steps // record_every + 1, n, d), the first entry x0.
+    acceptance rate : one float over all particles and steps; NaN for n_steps = 0, when nothing was proposed.
+
+    Raises
+    ------
+    ValueError, TypeError : bad input, by name; a start at which the density is zero or not finite.
+    FloatingPointError : the log-density of a finite proposal is NaN. A proposal that overshoots into overflow is rejected.
+
+    Sources: Besag (1994), comment on Grenander & Miller; Roberts & Tweedie (1996), https://doi.org/10.2307/3318418.
+    """
+    x, step_size, n_steps, record_every = _check_walk(x0, step_size, n_steps, record_every, generator)
+
+    def evaluate(x):
+        log_prob = check.one_each("density.log_prob", density.log_prob(x), x).to(x)
+        return log_prob, x + step_size * check.same_shape("density.score", density.score(x), x).to(x)
+
+    log_prob, centre = evaluate(x)
+    if not (torch.isfinite(log_prob).all() and torch.isfinite(centre).all()):
+        raise ValueError("x0 must lie where density.log_prob and density.score are finite")
+    trajectory = x.new_empty(n_steps // record_every + 1, *x.shape)
+    trajectory[0] = x
+    n_accepted = 0
+    for step in range(1, n_steps + 1):
+        noise = torch.empty_like(x).normal_(generator=generator)
+        proposal = centre + math.sqrt(2 * step_size) * noise
+        new_log_prob, new_centre = evaluate(proposal)
+        if new_log_prob.isnan().any() and proposal[new_log_prob.isnan()].isfinite().all(1).any():
+            raise FloatingPointError(f"density.log_prob is NaN at a proposal of step {step} with step_size={step_size:g}")
+        # log q(x' | x) = −½‖z‖² needs no subtraction; the way back does.
+        back = (x - new_centre).square().sum(1) / (4 * step_size)
+        log_ratio = new_log_prob - log_prob + 0.5 * noise.square().sum(1) - back
+        uniform = torch.empty_like(log_prob).uniform_(generator=generator)
+        accept = uniform.log() < log_ratio  # a ratio that is NaN compares false: such a proposal is rejected
+        x = torch.where(accept[:, None], proposal, x)
+        centre = torch.where(accept[:, None], new_centre, centre)
+        log_prob = torch.where(accept, new_log_prob, log_prob)
+        n_accepted += accept.sum().item()
+        if step % record_every == 0:
+            trajectory[step // record_every] = x
+    return trajectory, n_accepted / (n_steps * len(x)) if n_steps else math.nan
+
+
+def stationary_variance(variance, step_size):
+    r"""The variance that Langevin's recursion settles at on a Gaussian of variance σ².
+
+    .. math:: \frac{\sigma^2}{1 - \tau / (2\sigma^2)}, \qquad \infty \text{ from } \tau = 2\sigma^2 \text{ on}
+
+    The recursion is x ← (1 − τ/σ²) x + √(2τ) z, so that its variance v solves v = (1 − τ/σ²)² v + 2τ.
+    """
+    variance, step_size = check.positive("variance", variance), check.positive("step_size", step_size)
+    remaining = 1 - step_size / (2 * variance)
+    return variance / remaining if remaining > 0 else math.inf
+
+
+def stationary_law(score, step_size, grid):
+    r"""The exact law that Langevin's recursion settles at in one dimension, biased as the step size makes it.
+
+    The π with :math:`\pi(x') = \int \mathcal{N}(x';\, x + \tau s(x),\, 2\tau)\, \pi(x)\, dx`, on an evenly spaced grid that
+    holds all of its mass: its spacing must be at most half of a step's noise √(2τ), or ValueError.
+
+    ``score`` is a callable (n, 1) → (n, 1), ``grid`` (G,). Returns (G,), a density in float64 that integrates to one.
+    """
+    step_size = check.positive("step_size", step_size)
+    grid = even_grid("grid", grid)
+    spacing = (grid[1] - grid[0]).item()
+    noise_std = math.sqrt(2 * step_size)
+    if spacing > noise_std / 2:
+        raise ValueError(f"grid must resolve a step's noise: its spacing is {spacing:.3g}, at most {noise_std / 2:.3g} is wanted")
+    arrival = grid + step_size * check.same_shape("score", score(grid[:, None]), grid[:, None])[:, 0]
+    transition = torch.softmax(-0.5 * ((grid[:, None] - arrival) / noise_std) ** 2, dim=0)  # column: where a point goes
+    # π = P π with its last equation, which the others imply, replaced by the total mass.
+    system = transition - torch.eye(len(grid), dtype=grid.dtype)
+    system[-1] = spacing
+    mass = torch.zeros_like(grid)
+    mass[-1] = 1
+    return torch.linalg.solve(system, mass)
+
+
+def even_grid(name, grid):
+    """A one-dimensional, evenly spaced, increasing grid in float64."""
+    grid = check.finite(name, check.floating(name, grid)).double()
+    if grid.ndim != 1 or len(grid) < 3:
+        raise ValueError(f"{name} must be one-dimensional with at least 3 points, got shape {tuple(grid.shape)}")
+    gaps = grid.diff()
+    if gaps.min() <= 0 or gaps.max() - gaps.min() > 1e-4 * gaps.mean():
+        raise ValueError(f"{name} must be increasing and evenly spaced")
+    return grid
+
+
+def _check_walk(x0, step_size, n_steps, record_every, generator):
+    x = check.finite("x0", check.points("x0", x0)).detach()
+    step_size = check.positive("step_size", step_size)
+    n_steps, record_every = check.count("n_steps", n_steps, least=0), check.count("record_every", record_every)
+    if n_steps % record_every:
+        raise ValueError(f"n_steps must be a multiple of record_every={record_every}, got {n_steps}")
+    check.on_device(generator, x.device)
+    return x, step_size, n_steps, record_every
+
+
+def _is_finite(x):
+    # The sum is a cheap witness: only where it overflows is every entry looked at.
+    return bool(torch.isfinite(x.sum())) or bool(torch.isfinite(x).all())

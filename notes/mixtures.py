@@ -1,0 +1,170 @@
+"""Gaussian mixtures: targets whose density, score and smoothed score are all known exactly."""
+
+import math
+
+import torch
+
+from notes import _arguments as check
+
+# Points go through in blocks, so that no work array outgrows this many numbers (2 MB in float32: it stays in cache).
+_BLOCK = 2**19
+
+
+class GaussianMixture:
+    r"""A mixture of K isotropic Gaussians in d dimensions.
+
+    .. math:: p(x) = \sum_k w_k\, \mathcal{N}(x;\, \mu_k,\, \sigma_k^2 I)
+
+    Parameters
+    ----------
+    means : (K, d), finite.
+    stds : one number for all components or (K,), positive, in the units of x.
+    weights : (K,), non-negative, normalised here; equal where None.
+
+    ``means``, ``stds``, ``weights`` are tensors of the dtype and on the device of ``means``
+    (float32 unless given as float64); ``dim`` is d. A mixture and points of different dtypes
+    give the wider of the two.
+
+    Raises
+    ------
+    ValueError, TypeError : a wrong shape, a value that is not finite, a std that is not positive,
+        weights that are negative or sum to zero.
+    """
+
+    def __init__(self, means, stds, weights=None):
+        means = check.floating("means", means)
+        if means.ndim != 2 or 0 in means.shape:
+            raise ValueError(f"means must have shape (K, d) with K, d ≥ 1, got {tuple(means.shape)}")
+        n_components = means.shape[0]
+        stds = check.floating("stds", stds).to(means)
+        if stds.shape not in [(), (n_components,)]:
+            raise ValueError(f"stds must be a number or have shape ({n_components},), got {tuple(stds.shape)}")
+        if weights is None:
+            weights = means.new_ones(n_components)
+        weights = check.floating("weights", weights).to(means)
+        if weights.shape != (n_components,):
+            raise ValueError(f"weights must have shape ({n_components},), got {tuple(weights.shape)}")
+        check.finite("means", means)
+        check.finite("weights", weights)
+        if (check.finite("stds", stds) <= 0).any():
+            raise ValueError(f"stds must be positive, got {stds.min().item()}")
+        if (weights < 0).any():
+            raise ValueError(f"weights must not be negative, got {weights.min().item()}")
+        if weights.sum() == 0:
+            raise ValueError("weights must not all be zero")
+        self.means = means
+        self.stds = stds.expand(n_components).clone()
+        self.weights = weights / weights.sum()
+
+    def __repr__(self):
+        return f"GaussianMixture(components={len(self.means)}, dim={self.dim})"
+
+    @property
+    def dim(self):
+        return self.means.shape[1]
+
+    def sample(self, n, generator=None):
+        """Draw n independent points: a component by its weight, then its Gaussian. Returns (n, d)."""
+        n = check.count("n", n)
+        check.on_device(generator, self.means.device)
+        k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        noise = torch.randn(n, self.dim, generator=generator, dtype=self.means.dtype, device=self.means.device)
+        return self.means[k] + self.stds[k, None] * noise
+
+    def log_prob(self, x):
+        r"""The log-density, :math:`\log p(x) = \operatorname{logsumexp}_k [\log w_k + \log \mathcal{N}(x; \mu_k, \sigma_k^2 I)]`.
+
+        ``x`` is (n, d); returns (n,). Right in the far tails, where p itself underflows.
+        """
+        return self._map(x, lambda offset, joint, stds: joint.logsumexp(0))
+
+    def score(self, x):
+        r"""Stein's score in closed form: the pull of each component, weighted by its responsibility.
+
+        .. math:: \nabla_x \log p(x) = \sum_k r_k(x)\, \frac{\mu_k - x}{\sigma_k^2},
+           \qquad r_k(x) = \frac{w_k\, \mathcal{N}(x; \mu_k, \sigma_k^2 I)}{p(x)}
+
+        ``x`` is (n, d); returns (n, d), in one over the units of x.
+        """
+        def pull(offset, joint, stds):
+            weight = joint.softmax(0) / stds.square()[:, None]
+            return (weight[:, None] * offset).sum(0).T
+
+        return self._map(x, pull)
+
+    def components(self, x):
+        """The most responsible component for each row of x (n, d). Returns (n,), whole numbers."""
+        return self._map(x, lambda offset, joint, stds: joint.argmax(0))
+
+    def smoothed(self, sigma):
+        r"""The law of x + σz, z ~ N(0, I): again a mixture, with stds :math:`\sqrt{\sigma_k^2 + \sigma^2}`."""
+        return GaussianMixture(self.means, self.stds.hypot(self.stds.new_tensor(check.positive("sigma", sigma))), self.weights)
+
+    def _map(self, x, function):
+        """Apply ``function(offset, joint, stds)`` to blocks of rows and join what comes back.
+
+        ``offset`` is (K, d, b), μ_k − x; ``joint`` is (K, b), log w_k + log N(x; μ_k, σ_k² I). Differences are taken
+        directly, so a shift of everything costs nothing, and the points lie along the last axis: a softmax over a short
+        last axis is many times slower.
+        """
+        check.points("x", x, self.dim)
+        dtype = torch.promote_types(self.means.dtype, x.dtype)
+        means, stds, x = self.means.to(dtype), self.stds.to(dtype), x.to(dtype)
+        constant = self.weights.to(dtype).log() - self.dim * (stds.log() + 0.5 * math.log(2 * math.pi))
+        scale = (-0.5 / stds**2)[:, None]
+        out = []
+        for block in x.split(max(1, _BLOCK // means.numel())) if len(x) else [x]:
+            offset = means[:, :, None] - block.T
+            joint = torch.addcmul(constant[:, None], offset.square().sum(1), scale)
+            out.append(function(offset, joint, stds))
+        return out[0] if len(out) == 1 else torch.cat(out)
+
+
+def _along(curve, std):
+    """One component of equal weight at each point of a curve."""
+    return GaussianMixture(torch.stack(curve, dim=1).float(), check.positive("std", std))
+
+
+def two_moons(n_components=40, std=0.12):
+    """Two interleaved half circles of radius 1, the upper around (−½, −¼), the lower around (½, ¼).
+
+    ``n_components`` Gaussians of std ``std`` in all, an even number, half of them on each moon.
+    """
+    if check.count("n_components", n_components, least=2) % 2:
+        raise ValueError(f"n_components must be even, half of them for each moon, got {n_components}")
+    angle = torch.linspace(0, math.pi, n_components // 2, dtype=torch.float64)
+    upper = angle.cos() - 0.5, angle.sin() - 0.25
+    lower = 0.5 - angle.cos(), 0.25 - angle.sin()
+    return _along([torch.cat(pair) for pair in zip(upper, lower, strict=True)], std)
+
+
+def swiss_roll(n_components=60, std=0.1, turns=1.5):
+    """A spiral from radius ½ to 2 in ``turns`` turns, its ``n_components`` Gaussians equally spaced along it."""
+    n_components = check.count("n_components", n_components, least=2)
+    total = 2 * math.pi * check.positive("turns", turns)
+    fine = torch.linspace(0, 1, 4096, dtype=torch.float64)
+    length = torch.cumulative_trapezoid(((0.5 + 1.5 * fine) ** 2 * total**2 + 1.5**2).sqrt(), fine)
+    wanted = torch.linspace(0, length[-1].item(), n_components, dtype=torch.float64)
+    t = fine[1 + torch.searchsorted(length, wanted).clamp(max=len(length) - 1)]
+    radius = 0.5 + 1.5 * t
+    return _along([radius * (total * t).cos(), radius * (total * t).sin()], std)
+
+
+def checkerboard(n_cells=4, n_per_side=4, std=0.1):
+    """The dark cells of an ``n_cells`` × ``n_cells`` board on [−2, 2]², each a grid of n_per_side² Gaussians."""
+    n_cells = check.count("n_cells", n_cells, least=2)
+    n_per_side = check.count("n_per_side", n_per_side)
+    side = n_cells * n_per_side
+    i, j = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
+    dark = (i // n_per_side + j // n_per_side) % 2 == 0
+    return _along([(k[dark] + 0.5) * (4 / side) - 2 for k in (i, j)], std)
+
+
+def rings(radii=(1.0, 2.0), n_components=48, std=0.1):
+    """Concentric rings, each of ``n_components`` Gaussians of std ``std``; one radius and 8 components is a ring of 8 modes."""
+    n_components = check.count("n_components", n_components)
+    radii = check.finite("radii", check.floating("radii", radii)).double()
+    if radii.ndim != 1 or len(radii) == 0 or (radii <= 0).any():
+        raise ValueError(f"radii must be a list of positive numbers, got {radii.tolist()}")
+    angle = torch.arange(n_components, dtype=torch.float64) * (2 * math.pi / n_components)
+    return _along([torch.outer(radii, turn).flatten() for turn in (angle.cos(), angle.sin())], std)

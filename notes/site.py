@@ -1,0 +1,236 @@
+"""The Sphinx extension behind the website: frames become files, claims become a page, chapters become notebooks.
+
+It runs inside ``jupyter-book build``. The chapters compute; what a page needs of them travels in their cells' outputs, as
+JSON that :mod:`notes.explore` and :mod:`notes.claims` emit, and is turned into pages here.
+"""
+
+import base64
+import functools
+import hashlib
+import html
+import importlib.metadata
+import json
+import os
+from pathlib import Path
+
+import jupytext
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from notes import claims, explore
+
+PACKAGE = Path(__file__).parent
+DRAWS = ["torch", "numpy", "matplotlib", "pillow"]  # the versions that a figure's pixels and a claim's numbers depend on
+
+
+def execution_cache(root):
+    """Where a build keeps the executed chapters: one folder for each state of the package and of what draws."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in PACKAGE.rglob("*") if p.suffix in {".py", ".mplstyle"}):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+    for name in DRAWS:
+        digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
+    return Path(root) / "_build" / ".jupyter_cache" / digest.hexdigest()[:16]
+
+
+def kernel_environment():
+    """What a chapter's kernel must see in a build: that it is one, and a single thread, so that kernels run side by side."""
+    return {explore.SITE_VARIABLE: "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+
+
+class FigureNode(nodes.General, nodes.Element):
+    """A figure of the website: its frames' file names, its controls and its alternative text."""
+
+
+class ClaimNode(nodes.General, nodes.Element):
+    """A claim at its place in a chapter."""
+
+
+class ClaimsPage(nodes.General, nodes.Element):
+    """Stands where the page of all claims gets its table."""
+
+
+class MimeRenderer:
+    """Registered in pyproject.toml: how MyST-NB reads the outputs of ``explore`` and ``claim``."""
+
+    mime_priority_overrides = [("html", explore.MIME, 1), ("html", claims.MIME, 1)]
+
+    @staticmethod
+    def handle_mime(renderer, data, inline):
+        if data.mime_type == claims.MIME:
+            return [ClaimNode(claim=dict(data.content))]
+        if data.mime_type != explore.MIME:
+            return None
+        figure = dict(data.content)
+        folder = Path(renderer.renderer.sphinx_env.doctreedir) / "frames"
+        folder.mkdir(parents=True, exist_ok=True)
+        names = []
+        for frame in map(base64.b64decode, figure.pop("frames")):
+            names.append(f"frame-{hashlib.sha256(frame).hexdigest()[:16]}.png")
+            (folder / names[-1]).write_bytes(frame)
+        return [FigureNode(figure=figure, frames=names)]
+
+
+def figure_html(figure, frames, folder):
+    """The figure as HTML: a picture that stands without a script, and native controls that book.js brings to life."""
+    sizes = [len(control["labels"]) for control in figure["controls"]]
+    default = functools.reduce(
+        lambda index, at: index * at[1] + at[0], zip((c["default"] for c in figure["controls"]), sizes, strict=True), 0
+    )
+    rows = "".join(map(_control_html, figure["controls"]))
+    return (
+        f'<div class="explore" data-folder="{folder}/" data-frames="{" ".join(frames)}" data-alt="{html.escape(figure["alt"])}">'
+        f'<img class="dark-light" src="{folder}/{frames[default]}" alt="{html.escape(figure["alt"])}" '
+        f'width="{figure["width"]}" height="{figure["height"]}">'
+        f'<div class="explore-controls" role="group" aria-label="Controls of the figure">{rows}</div>'
+        '<p class="explore-message" role="status"></p></div>\n'
+    )
+
+
+def _control_html(control):
+    title, labels = html.escape(control["title"]), [html.escape(label) for label in control["labels"]]
+    name, default = html.escape(control["name"]), control["default"]
+    if control["kind"] == "checkbox":
+        checked = " checked" if default else ""
+        return f'<label class="explore-control"><span>{title}</span><input type="checkbox" name="{name}" autocomplete="off"{checked}></label>'
+    button = f'<button type="button" class="explore-play" aria-label="Play {title}">▶</button>' if control["kind"] == "play" else ""
+    return (
+        f'<div class="explore-control">{button}<label><span>{title}</span>'
+        f'<input type="range" name="{name}" min="0" max="{len(labels) - 1}" step="1" value="{default}" autocomplete="off" '
+        f'data-labels="{html.escape(json.dumps(control["labels"], ensure_ascii=False))}" aria-valuetext="{labels[default]}">'
+        f"</label><output>{labels[default]}</output></div>"
+    )
+
+
+def visit_figure(self, node):
+    self.body.append(figure_html(node["figure"], node["frames"], self.builder.imgpath))
+
+
+def visit_claim(self, node):
+    anchor = f' id="{node["ids"][0]}"' if node["ids"] else ""
+    self.body.append(claims.as_html(node["claim"]).replace("<div", f"<div{anchor}", 1) + "\n")
+
+
+def depart(self, node):
+    """Nothing to close."""
+
+
+class ClaimsDirective(SphinxDirective):
+    """``{claims}``: a table of every claim of the book, with its numbers and a link to its place."""
+
+    def run(self):
+        self.env.notes_claims_pages = getattr(self.env, "notes_claims_pages", set()) | {self.env.docname}
+        return [ClaimsPage()]
+
+
+def collect(app, doctree):
+    """Give each claim its anchor, and note what the chapter holds for the pages and files made at the end."""
+    found = list(doctree.findall(ClaimNode))
+    for number, node in enumerate(found, start=1):
+        node["ids"] = [f"claim-{number}"]
+    held = _held(app.env)
+    held[app.env.docname] = {
+        "claims": [dict(node["claim"], anchor=node["ids"][0]) for node in found],
+        "frames": sorted({name for node in doctree.findall(FigureNode) for name in node["frames"]}),
+    }
+
+
+def _held(env):
+    if not hasattr(env, "notes_held"):
+        env.notes_held = {}
+    return env.notes_held
+
+
+def forget(app, env, docname):
+    _held(env).pop(docname, None)
+
+
+def merge(app, env, docnames, other):
+    _held(env).update({name: held for name, held in _held(other).items() if name in docnames})
+
+
+def claims_pages(app, env):
+    """The table holds every chapter's claims: it is written anew whenever any chapter is."""
+    return list(getattr(env, "notes_claims_pages", set()) & env.found_docs)
+
+
+def in_reading_order(env):
+    """The documents as the table of contents leads through them."""
+    order, waiting = [], [env.config.root_doc]
+    while waiting:
+        docname = waiting.pop(0)
+        if docname not in order:
+            order.append(docname)
+            waiting = list(env.toctree_includes.get(docname, [])) + waiting
+    return order
+
+
+def fill_claims_page(app, doctree, docname):
+    for place in list(doctree.findall(ClaimsPage)):
+        sections = []
+        for source in in_reading_order(app.env):
+            rows = _held(app.env).get(source, {}).get("claims", [])
+            if not rows:
+                continue
+            uri = app.builder.get_relative_uri(docname, source)
+            title = html.escape(app.env.titles[source].astext())
+            body = "".join(
+                f'<tr><td><a href="{uri}#{row["anchor"]}">{html.escape(row["statement"])}</a></td>'
+                + "".join(f"<td>{html.escape(row[key])}</td>" for key in ("measured", "expected", "tolerance"))
+                + "</tr>"
+                for row in rows
+            )
+            sections.append(
+                f'<div class="pst-scrollable-table-container"><table class="table claims"><caption>{title}: {len(rows)} claims</caption>'
+                "<thead><tr><th>Claim</th><th>Measured</th><th>Expected</th><th>Tolerance</th></tr></thead>"
+                f"<tbody>{body}</tbody></table></div>"
+            )
+        place.replace_self(nodes.raw("", "\n".join(sections), format="html"))
+
+
+def offer_notebook(app, pagename, templatename, context, doctree):
+    """Each chapter as an .ipynb without outputs, behind the theme's own download button."""
+    if "kernelspec" not in app.env.metadata.get(pagename, {}):
+        return
+    target = Path(app.outdir) / "_sources" / f"{pagename}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    jupytext.write(jupytext.read(app.env.doc2path(pagename)), target, fmt="ipynb")
+    context["ipynb_source"] = f"{pagename}.ipynb"
+
+
+def finish(app, exception):
+    """Put the frames that the book shows into ``_images``, and take away those it no longer does."""
+    if exception or app.builder.format != "html":
+        return
+    images = Path(app.outdir) / "_images"
+    images.mkdir(exist_ok=True)
+    wanted = {name for held in _held(app.env).values() for name in held["frames"]}
+    for stale in {path.name for path in images.glob("frame-*.png")} - wanted:
+        (images / stale).unlink()
+    for name in wanted:
+        if not (images / name).exists():
+            (images / name).write_bytes((Path(app.doctreedir) / "frames" / name).read_bytes())
+
+
+def configure(app, config):
+    os.environ.update(kernel_environment())
+    config.nb_execution_cache_path = str(execution_cache(app.srcdir))
+    # One line of _config.yml, the repository's address, brings the launch buttons; without it they would lead nowhere.
+    if not config.html_theme_options.get("repository_url"):
+        config.html_theme_options.pop("launch_buttons", None)
+
+
+def setup(app):
+    app.add_node(FigureNode, html=(visit_figure, depart))
+    app.add_node(ClaimNode, html=(visit_claim, depart))
+    app.add_node(ClaimsPage)
+    app.add_directive("claims", ClaimsDirective)
+    app.connect("config-inited", configure, priority=1)
+    app.connect("doctree-read", collect)
+    app.connect("env-purge-doc", forget)
+    app.connect("env-merge-info", merge)
+    app.connect("env-updated", claims_pages)
+    app.connect("doctree-resolved", fill_claims_page)
+    app.connect("html-page-context", offer_notebook, priority=1)
+    app.connect("build-finished", finish)
+    return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
