@@ -1,4 +1,4 @@
-"""``python -m notes.build``: execute the chapters side by side, build the site, and never let a failure pass later.
+"""``python -m notes.build [book]``: execute the chapters side by side, build the site, and never let a failure pass later.
 
 The chapters run first, each in a kernel of its own, and only those that succeed enter the execution cache that Jupyter
 Book then reads. What Sphinx remembers of a build that did not end well is thrown away before the next one.
@@ -25,27 +25,27 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 from notes.site import execution_cache, kernel_environment
 
 ROOT = Path(__file__).resolve().parent.parent
-BUILD = ROOT / "_build"
-UNFINISHED = BUILD / "unfinished"  # stands there from a build's first act to its good end
+UNFINISHED = "unfinished"  # stands in _build from a build's first act to its good end
 
 
-def chapters():
+def chapters(root=ROOT):
     """The notebooks of the table of contents, as paths."""
-    documents = (ROOT / f"{name}.md" for name in parse_toc_yaml(ROOT / "_toc.yml"))
+    documents = (root / f"{name}.md" for name in parse_toc_yaml(root / "_toc.yml"))
     return [path for path in documents if re.search(r"^kernelspec:", path.read_text(encoding="utf-8"), re.MULTILINE)]
 
 
-def execute(path):
+def execute(path, root=ROOT):
     """Run a chapter from top to bottom. Returns the executed notebook, the seconds it took, and what went wrong or None."""
     notebook = _read(path)
     started = time.perf_counter()
-    client = NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}})
+    # The times of the cells would change the key under which MyST-NB looks the chapter up.
+    client = NotebookClient(notebook, timeout=600, record_timing=False, resources={"metadata": {"path": str(path.parent)}})
     client.extra_arguments = ["--IPKernelApp.log_level=ERROR"]  # a warning on unencrypted loopback says nothing to a reader
     try:
         client.execute()
         problem = None
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        problem = f"{path.relative_to(ROOT)}: {_which_cell(notebook)}\n{_strip_colours(str(error)).strip()}"
+        problem = f"{path.relative_to(root)}: {_which_cell(notebook)}\n{_strip_colours(str(error)).strip()}"
     return notebook, time.perf_counter() - started, problem
 
 
@@ -62,20 +62,20 @@ def _strip_colours(text):
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def execute_all():
+def execute_all(root=ROOT):
     """Bring the execution cache up to date. Returns a list of what went wrong."""
-    folder = execution_cache(ROOT)
+    folder = execution_cache(root)
     for old in folder.parent.glob("*/"):  # of an earlier state of the package: nothing looks there again
         if old != folder:
             shutil.rmtree(old)
     cache = get_cache(folder)
-    waiting = [path for path in chapters() if not _cached(cache, path)]
+    waiting = [path for path in chapters(root) if not _cached(cache, path)]
     problems = []
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
-    runs = {pool.submit(execute, path): path for path in waiting}
+    runs = {pool.submit(execute, path, root): path for path in waiting}
     for run in concurrent.futures.as_completed(runs):
         notebook, seconds, problem = run.result()
-        print(f"{runs[run].relative_to(ROOT)}: {'failed after' if problem else 'executed in'} {seconds:.1f} s", flush=True)
+        print(f"{runs[run].relative_to(root)}: {'failed after' if problem else 'executed in'} {seconds:.1f} s", flush=True)
         if problem:
             problems.append(problem)
         else:
@@ -103,30 +103,32 @@ def _read(path):
     return read_myst_markdown_notebook(path.read_text(encoding="utf-8"), path=path)
 
 
-def main():
+def main(root=ROOT):
     os.environ.update(kernel_environment())
-    BUILD.mkdir(exist_ok=True)
-    if UNFINISHED.exists():
-        for leftover in (BUILD / ".doctrees", BUILD / "html"):
+    build = root / "_build"
+    unfinished = build / UNFINISHED
+    build.mkdir(exist_ok=True)
+    if unfinished.exists():
+        for leftover in (build / ".doctrees", build / "html"):
             shutil.rmtree(leftover, ignore_errors=True)
-    UNFINISHED.touch()
-    problems = execute_all()
+    unfinished.touch()
+    problems = execute_all(root)
     if problems:
         print("\n\n".join(["", *problems]), file=sys.stderr)
         print(f"\nThe book was not built: {len(problems)} of its chapters failed, see above.", file=sys.stderr)
         return 1
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", str(ROOT), "-W", "-n", "--keep-going"]
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", str(root), "-W", "-n", "--keep-going"]
     if subprocess.run(command).returncode:
         print("\nThe book was not built: Jupyter Book reports errors or warnings, see above.", file=sys.stderr)
         return 1
-    UNFINISHED.unlink()
-    print(f"\nThe book is built. Open {(BUILD / 'html' / 'index.html').as_uri()}")
+    unfinished.unlink()
+    print(f"\nThe book is built. Open {(build / 'html' / 'index.html').as_uri()}")
     return 0
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        sys.exit(main(*(Path(folder).resolve() for folder in sys.argv[1:2])))
     except KeyboardInterrupt:
         print("\nInterrupted: the next build starts over where this one stopped.", file=sys.stderr)
         os._exit(130)  # at once; a kernel whose parent is gone ends by itself

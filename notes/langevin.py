@@ -125,25 +125,34 @@ def stationary_variance(variance, step_size):
     return variance / remaining if remaining > 0 else math.inf
 
 
-def stationary_law(score, step_size, grid):
-    r"""The exact law that Langevin's recursion settles at in one dimension, biased as the step size makes it.
+def transition_matrix(score, step_size, grid):
+    r"""One step of Langevin's recursion in one dimension as a matrix that acts on densities over a grid.
 
-    The π with :math:`\pi(x') = \int \mathcal{N}(x';\, x + \tau s(x),\, 2\tau)\, \pi(x)\, dx`, on an evenly spaced grid that
-    holds all of its mass: its spacing must be at most half of a step's noise √(2τ), or ValueError.
+    .. math:: \rho_{t+1}(x') = \int \mathcal{N}(x';\, x + \tau s(x),\, 2\tau)\, \rho_t(x)\, dx
 
-    ``score`` is a callable (n, 1) → (n, 1), ``grid`` (G,). Returns (G,), a density in float64 that integrates to one.
+    ``score`` is a callable (n, 1) → (n, 1); ``grid`` is (G,), evenly spaced, wide enough for all of the mass, which stays on
+    it, and fine enough for a step's noise: a spacing over √(2τ)/2 raises ValueError. Returns (G, G) in float64; its
+    columns sum to one. Its powers are the exact law of the walk, with the bias that the step size brings.
     """
     step_size = check.positive("step_size", step_size)
     grid = even_grid("grid", grid)
-    spacing = (grid[1] - grid[0]).item()
-    noise_std = math.sqrt(2 * step_size)
+    spacing, noise_std = (grid[1] - grid[0]).item(), math.sqrt(2 * step_size)
     if spacing > noise_std / 2:
-        raise ValueError(f"grid must resolve a step's noise: its spacing is {spacing:.3g}, at most {noise_std / 2:.3g} is wanted")
+        raise ValueError(f"grid must resolve a step's noise: spacing {spacing:.3g}, at most {noise_std / 2:.3g} is wanted")
     arrival = grid + step_size * check.same_shape("score", score(grid[:, None]), grid[:, None])[:, 0]
-    transition = torch.softmax(-0.5 * ((grid[:, None] - arrival) / noise_std) ** 2, dim=0)  # column: where a point goes
+    return torch.softmax(-0.5 * ((grid[:, None] - arrival) / noise_std) ** 2, dim=0)
+
+
+def stationary_law(score, step_size, grid):
+    r"""The law at which Langevin's recursion settles in one dimension: the fixed point of its :func:`transition_matrix`.
+
+    Arguments as there. Returns (G,), a density in float64 that integrates to one over the grid's cells.
+    """
+    transition = transition_matrix(score, step_size, grid)
+    grid = even_grid("grid", grid)
     # π = P π with its last equation, which the others imply, replaced by the total mass.
     system = transition - torch.eye(len(grid), dtype=grid.dtype)
-    system[-1] = spacing
+    system[-1] = grid[1] - grid[0]
     mass = torch.zeros_like(grid)
     mass[-1] = 1
     return torch.linalg.solve(system, mass)

@@ -1,0 +1,43 @@
+"""The figure of the landing page."""
+
+import functools
+
+import torch
+
+from notes import mixtures, plots
+from notes.langevin import langevin
+
+SHAPES = {
+    "two moons": mixtures.two_moons(n_components=60, std=0.1),
+    "swiss roll": mixtures.swiss_roll(n_components=80, std=0.1),
+    "checkerboard": mixtures.checkerboard(std=0.13),
+    "rings": mixtures.rings(n_components=60, std=0.1),
+}
+STEP_SIZE, EVERY = 0.0004, 4
+
+
+def _extent(shape):
+    return (-2.2, 2.2, -1.65, 1.65) if shape == "two moons" else (-3.2, 3.2, -2.4, 2.4)
+
+
+@functools.cache
+def _flow(shape):
+    generator = torch.Generator().manual_seed(1)
+    target = SHAPES[shape]
+    x0 = target.means.std() * 1.25 * torch.randn(1800, 2, generator=generator)
+    return langevin(target.score, x0, STEP_SIZE, 400, generator=generator, record_every=EVERY)
+
+
+@plots.styled
+def hero(time=20, shape="two moons"):
+    """Noise flows into a shape under its score: arrows, particles in the colours of where they began, and their trails."""
+    extent = _extent(shape)
+    flow, target = _flow(shape), SHAPES[shape]
+    now = time // EVERY
+    figure, ax = plots.canvas(height=4.5)
+    plots.plane(ax, extent)
+    plots.arrows(ax, target.score, extent, n=23, color="#c9ced3")
+    color = plots.colours_by_start(flow[0])
+    plots.trails(ax, flow[max(0, now - 3) : now + 1], color)
+    plots.particles(ax, flow[now], color, size=7)
+    return figure

@@ -1,0 +1,108 @@
+"""What every picture of the book is made of: a canvas in one style, and densities, fields and particles on it."""
+
+import functools
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import torch
+from matplotlib import collections, colors
+from matplotlib.figure import Figure
+
+# Colours by role, told apart by the colour-blind (Okabe & Ito).
+TRUTH, ESTIMATE, CONTRAST, THIRD, FAINT = "#222222", "#0072B2", "#D55E00", "#007A5E", "#9A9A9A"
+_WHEEL = colors.LinearSegmentedColormap.from_list(
+    "wheel", ["#0072B2", "#00A07A", "#E0A100", "#D55E00", "#B5478F", "#0072B2"]
+)
+_SHADES = colors.LinearSegmentedColormap.from_list("shades", ["#ffffff", "#dfe6ec", "#aebfce"])
+
+
+@functools.cache
+def _style():
+    return matplotlib.rc_params_from_file(Path(__file__).with_name("notes.mplstyle"), use_default_template=False)
+
+
+def styled(draw):
+    """Decorator of a figure function: it draws in the book's style, and leaves every global setting alone."""
+
+    @functools.wraps(draw)
+    def in_style(*args, **kwargs):
+        with matplotlib.rc_context(_style()):
+            return draw(*args, **kwargs)
+
+    return in_style
+
+
+def canvas(rows=1, columns=1, *, height=3.6, **kwargs):
+    """A figure of the book's one width, 6 inches, and its axes. Not pyplot's: nothing is shown or kept open."""
+    figure = Figure(figsize=(6, height))
+    return figure, figure.subplots(rows, columns, **kwargs)
+
+
+def plane(ax, extent):
+    """Two-dimensional axes without furniture: one unit is as long across as up."""
+    ax.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
+def lattice(extent, n):
+    """Points (ny · nx, 2) of an even lattice with n columns over an extent (left, right, bottom, top), and its shape."""
+    left, right, bottom, top = extent
+    ny = max(2, round(n * (top - bottom) / (right - left)))
+    y, x = torch.meshgrid(torch.linspace(bottom, top, ny), torch.linspace(left, right, n), indexing="ij")
+    return torch.stack([x.flatten(), y.flatten()], 1), (ny, n)
+
+
+def contours(ax, density, extent, n=140):
+    """The density as soft shades and lines, evenly spaced in p."""
+    x, shape = lattice(extent, n)
+    p = density.log_prob(x).exp().reshape(shape).numpy()
+    px, py = x[:, 0].reshape(shape).numpy(), x[:, 1].reshape(shape).numpy()
+    levels = p.max() * np.array([0.03, 0.1, 0.25, 0.45, 0.65, 0.85, 1.001])
+    ax.contourf(px, py, p, levels=levels, cmap=_SHADES, antialiased=True)
+    ax.contour(px, py, p, levels=levels[:-1], colors="#7d90a1", linewidths=0.6)
+
+
+def arrows(ax, field, extent, n=17, color=FAINT):
+    """A vector field on a lattice; lengths grow as the square root of the magnitude, so that weak arrows still show."""
+    margin = (extent[1] - extent[0]) / n / 2
+    x, _ = lattice((extent[0] + margin, extent[1] - margin, extent[2] + margin, extent[3] - margin), n)
+    v = field(x)
+    length = v.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    u = (v / length.sqrt() / length.max().sqrt()).numpy()
+    spacing = (extent[1] - extent[0]) / n
+    ax.quiver(*x.T.numpy(), *u.T, angles="xy", scale_units="xy", scale=0.9 / spacing, width=0.0035, color=color, pivot="mid")
+
+
+def colours_by_start(x0):
+    """A colour for each start (n, 2), by its direction from the middle of them all: once round the wheel. (n, 4)"""
+    x, y = (x0 - x0.mean(0)).T.numpy()
+    return _WHEEL(np.arctan2(y, x) / (2 * np.pi) % 1)
+
+
+def particles(ax, x, color, size=9):
+    """Particles (n, 2) as dots, in one colour or one colour each."""
+    ax.scatter(*x.T.numpy(), c=color, s=size, linewidths=0, alpha=0.9, zorder=3)
+
+
+def trails(ax, path, color):
+    """The last stretch of each particle's path (T, n, 2) as a thin line."""
+    if len(path) > 1:
+        ax.add_collection(collections.LineCollection(path.transpose(0, 1).numpy(), colors=color, linewidths=0.6, alpha=0.4))
+
+
+def histogram(ax, x, edges, color=ESTIMATE, alpha=0.45):
+    """Particles (n,) as a density over the edges; those outside are counted in the total, and not drawn."""
+    heights = torch.histc(x, len(edges) - 1, min=edges[0], max=edges[-1]).numpy() / len(x) / np.diff(edges)
+    ax.stairs(heights, edges, fill=True, color=color, alpha=alpha)
+    ax.stairs(heights, edges, color=color, linewidth=1)
+
+
+def curve(ax, density, grid, color=TRUTH, **kwargs):
+    """A one-dimensional density over a grid (G,)."""
+    ax.plot(grid.numpy(), density.log_prob(grid[:, None]).exp().numpy(), color=color, **kwargs)
+
+
+def label(ax, x, y, text, color=TRUTH, **kwargs):
+    """A direct label: words beside what they name, in its colour."""
+    ax.text(x, y, text, color=color, **{"ha": "center", "va": "bottom", "linespacing": 1.25, **kwargs})

@@ -1,0 +1,586 @@
+"""Walks against the recursions, variances and laws they are said to follow."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+from notes.langevin import langevin, mala, stationary_law, stationary_variance
+from notes.mixtures import GaussianMixture
+
+DTYPES = [torch.float32, torch.float64]
+NAN, INF = math.nan, math.inf
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def standard_score(x):
+    return -x
+
+
+def standard_normal(dim=1, dtype=torch.float64):
+    return GaussianMixture(torch.zeros(1, dim, dtype=dtype), torch.ones(1, dtype=dtype))
+
+
+def two_wells(dtype=torch.float64):
+    """0.6·N(2, 0.5²) + 0.4·N(−2, 0.2²)."""
+    return GaussianMixture(*(torch.tensor(v, dtype=dtype) for v in ([[2.0], [-2.0]], [0.5, 0.2], [0.6, 0.4])))
+
+
+class Density:
+    """A density made of two functions; the standard normal's where one is left out."""
+
+    def __init__(self, log_prob=lambda x: -0.5 * x.square().sum(1), score=standard_score):
+        self.log_prob, self.score = log_prob, score
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0, 2.5])
+@pytest.mark.parametrize("step_size", [0.01, 0.3])
+def test_a_step_is_drift_plus_noise(step_size, temperature, dtype):
+    p = GaussianMixture(torch.tensor([[-1.0, 0.0], [1.0, 0.5]], dtype=dtype), 0.7)
+    x = torch.randn(50, 2, generator=seeded(0), dtype=dtype)
+    z = torch.randn(50, 2, generator=seeded(1), dtype=dtype)
+    walked = langevin(p.score, x, step_size, 1, temperature=temperature, generator=seeded(1))
+    expected = x + step_size * p.score(x) + math.sqrt(2 * step_size * temperature) * z
+    # Three terms of up to 10, each rounded.
+    torch.testing.assert_close(walked[1], expected, rtol=0, atol=30 * torch.finfo(dtype).eps)
+
+
+def test_each_step_draws_new_noise():
+    z = torch.randn(1, 4, 2, generator=seeded(2)), torch.randn(1, 4, 2, generator=seeded(2))
+    walked = langevin(torch.zeros_like, torch.zeros(4, 2), 0.5, 2, generator=seeded(2))
+    assert torch.equal(walked[1], z[0][0])
+    assert not torch.equal(walked[2] - walked[1], walked[1])
+
+
+def test_temperature_zero_is_gradient_ascent_and_draws_nothing():
+    p = standard_normal(2)
+    x = p.sample(20, seeded(3))
+    generator = seeded(4)
+    before, before_global = generator.get_state(), torch.get_rng_state()
+    walked = langevin(p.score, x, 0.25, 5, temperature=0, generator=generator)
+    assert torch.equal(generator.get_state(), before)
+    for t in range(5):
+        # A power of two as step size: the product is exact, so the sum is rounded once however it is computed.
+        assert torch.equal(walked[t + 1], walked[t] + 0.25 * p.score(walked[t]))
+    langevin(p.score, x, 0.25, 5, temperature=0)
+    assert torch.equal(torch.get_rng_state(), before_global)
+
+
+@pytest.mark.parametrize("variance", [1.0, 4.0])
+@pytest.mark.parametrize("step_size", [0.1, 0.5, 1.0, 1.5, 1.9])
+def test_the_variance_settles_where_stationary_variance_says(step_size, variance):
+    n = 100_000
+    # After 200 steps from 0 at most 0.951²⁰⁰ = 4e-5 of the stationary variance is missing.
+    walked = langevin(lambda x: -x / variance, torch.zeros(n, 1), step_size, 200, record_every=200, generator=seeded(5))
+    expected = stationary_variance(variance, step_size)
+    # The mean square of n independent Gaussians has variance 2v²/n.
+    assert abs(walked[-1].square().mean().item() - expected) <= (5 * math.sqrt(2 / n) + 4e-5) * expected
+
+
+@pytest.mark.parametrize("step_size", [0.1, 0.5])
+@pytest.mark.parametrize("slip", ["√τ", "2τ"])
+def test_temperature_names_a_wrong_noise_coefficient(step_size, slip):
+    noise_std = {"√τ": math.sqrt(step_size), "2τ": 2 * step_size}[slip]
+    temperature = {"√τ": 0.5, "2τ": 2 * step_size}[slip]
+    n = 100_000
+    z = torch.randn(n, 1, generator=seeded(6))
+    walked = langevin(standard_score, torch.zeros(n, 1), step_size, 100, temperature=temperature, generator=seeded(6))
+    torch.testing.assert_close(walked[1], noise_std * z, rtol=1e-6, atol=0)
+    # A linear recursion: its variance is proportional to that of its noise.
+    expected = temperature * stationary_variance(1.0, step_size)
+    assert abs(walked[-1].square().mean().item() - expected) <= 5 * math.sqrt(2 / n) * expected
+
+
+@pytest.mark.parametrize("variance", [0.04, 1.0, 4.0])
+@pytest.mark.parametrize("fraction", [0.001, 0.05, 0.5, 0.9, 0.99])
+def test_stationary_variance_is_the_fixed_point_of_the_recursion(variance, fraction):
+    step_size = 2 * variance * fraction
+    v = variance
+    for _ in range(20_000):  # contracts by (1 − τ/σ²)² ≤ 0.9604 or, at the smallest step, 0.996
+        v = (1 - step_size / variance) ** 2 * v + 2 * step_size
+    # Next to the limit, 1 − τ/2σ² = 0.01 magnifies rounding a hundredfold.
+    assert stationary_variance(variance, step_size) == pytest.approx(v, rel=1e-12)
+
+
+@pytest.mark.parametrize("variance", [0.25, 1.0, 4.0])
+def test_stationary_variance_is_infinite_from_twice_the_variance_on(variance):
+    assert stationary_variance(variance, 2 * variance) == INF
+    assert stationary_variance(variance, 3 * variance) == INF
+    assert math.isfinite(stationary_variance(variance, math.nextafter(2 * variance, 0)))
+
+
+def test_stationary_variance_tends_to_the_variance_at_small_steps():
+    assert stationary_variance(4.0, 1e-9) == pytest.approx(4.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("walk", [langevin, lambda *args, **kwargs: mala(Density(), *args[1:], **kwargs)[0]])
+class TestRecording:
+    x0 = torch.linspace(-1, 1, 6).reshape(3, 2)
+
+    def test_starts_at_x0(self, walk):
+        assert torch.equal(walk(standard_score, self.x0, 0.1, 4, generator=seeded(0))[0], self.x0)
+
+    @pytest.mark.parametrize("record_every", [1, 2, 3, 6])
+    def test_has_every_nth_state_of_one_and_the_same_walk(self, walk, record_every):
+        whole = walk(standard_score, self.x0, 0.1, 6, generator=seeded(7))
+        walked = walk(standard_score, self.x0, 0.1, 6, generator=seeded(7), record_every=record_every)
+        assert walked.shape == (6 // record_every + 1, 3, 2)
+        assert torch.equal(walked, whole[::record_every])
+
+    @pytest.mark.parametrize("record_every", [1, 5])
+    def test_no_steps_return_x0_alone_and_draw_nothing(self, walk, record_every):
+        generator = seeded(8)
+        before = generator.get_state()
+        walked = walk(standard_score, self.x0, 0.1, 0, generator=generator, record_every=record_every)
+        assert torch.equal(walked, self.x0[None])
+        assert torch.equal(generator.get_state(), before)
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_keeps_the_dtype_of_x0(self, walk, dtype):
+        assert walk(standard_score, self.x0.to(dtype), 0.1, 2, generator=seeded(0)).dtype == dtype
+
+    def test_does_not_touch_x0(self, walk):
+        x0 = self.x0.clone()
+        walked = walk(standard_score, x0, 0.1, 2, generator=seeded(0))
+        assert torch.equal(x0, self.x0)
+        walked.zero_()
+        assert torch.equal(x0, self.x0)
+
+    def test_carries_no_gradient(self, walk):
+        x0 = self.x0.clone().requires_grad_()
+        assert not walk(standard_score, x0, 0.1, 2, generator=seeded(0)).requires_grad
+        assert x0.requires_grad
+
+    def test_is_decided_by_its_generator_alone(self, walk):
+        before = torch.get_rng_state()
+        first, again, other = (walk(standard_score, self.x0, 0.1, 3, generator=seeded(s)) for s in (9, 9, 10))
+        assert torch.equal(first, again)
+        assert not torch.equal(first, other)
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_follows_the_global_seed_without_a_generator(self, walk):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            first, second = (walk(standard_score, self.x0, 0.1, 3) for _ in range(2))
+            torch.manual_seed(0)
+            assert torch.equal(walk(standard_score, self.x0, 0.1, 3), first)
+        assert not torch.equal(first, second)
+
+
+def test_a_score_in_float64_leaves_a_float32_walk_in_float32():
+    p = standard_normal()
+    x0 = torch.ones(3, 1)
+    assert p.score(x0).dtype == torch.float64
+    assert langevin(p.score, x0, 0.1, 2, generator=seeded(0)).dtype == torch.float32
+    assert mala(p, x0, 0.1, 2, generator=seeded(0))[0].dtype == torch.float32
+
+
+def test_a_walk_of_no_particles_has_no_rows():
+    assert langevin(standard_score, torch.empty(0, 2), 0.1, 4).shape == (5, 0, 2)
+
+
+def test_divergence_is_reported_with_step_and_step_size_and_the_limit():
+    # At τ = 3 each step is x ← −2x, and 2¹²⁸ is the first power of two that float32 lacks.
+    with pytest.raises(FloatingPointError, match=r"step 128 with step_size=3\b.*2σ²"):
+        langevin(standard_score, torch.ones(2, 1), 3.0, 1000, temperature=0, record_every=500)
+
+
+def test_divergence_of_one_particle_among_many_is_reported():
+    x0 = torch.zeros(1000, 2)
+    x0[613, 1] = 1.0
+    with pytest.raises(FloatingPointError, match="step 128 "):
+        langevin(standard_score, x0, 3.0, 200, temperature=0)
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, -INF])
+def test_a_score_that_is_not_finite_is_reported_at_its_step(bad):
+    scores = iter([0.0, 0.0, bad])
+    with pytest.raises(FloatingPointError, match="step 3 "):
+        langevin(lambda x: torch.full_like(x, next(scores)), torch.zeros(2, 1), 0.1, 3)
+
+
+def test_large_finite_positions_are_no_divergence():
+    x0 = torch.full((4, 1), 3e38)
+    assert torch.equal(langevin(torch.zeros_like, x0, 0.1, 1, temperature=0)[-1], x0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_in_a_mixture_a_step_between_the_two_limits_overflows_nothing(dtype):
+    # 2σ² is 0.08 in the narrow mode and 0.5 in the wide one.
+    p = two_wells(dtype)
+    walked = langevin(p.score, p.sample(500, seeded(11)), 0.3, 1000, generator=seeded(12), record_every=100)
+    assert torch.isfinite(walked).all()
+    # At −2 the narrow mode throws a particle away at more than it drew it in, and the wide one catches it.
+    assert (walked[0] < 0).float().mean() > 0.3
+    assert (walked[-1] < 0).float().mean() < 0.05
+
+
+def test_the_score_is_called_without_autograd_and_may_switch_it_on():
+    p = two_wells()
+    seen = []
+
+    def differentiated(x):
+        seen.append(torch.is_grad_enabled())
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(p.log_prob(x).sum(), x)[0]
+
+    x0 = p.sample(10, seeded(13))
+    walked = langevin(differentiated, x0, 0.01, 5, generator=seeded(14))
+    assert not any(seen)
+    # Two ways to a score of up to 20 in float64, and five steps.
+    torch.testing.assert_close(walked, langevin(p.score, x0, 0.01, 5, generator=seeded(14)), rtol=0, atol=1e-11)
+    assert torch.is_grad_enabled()
+
+
+class TestStationaryLaw:
+    @pytest.mark.parametrize("variance", [0.25, 1.0])
+    @pytest.mark.parametrize("fraction", [0.05, 0.15, 0.5, 0.75])
+    def test_is_the_wider_gaussian_on_a_gaussian(self, variance, fraction):
+        step_size = 2 * variance * fraction
+        std = math.sqrt(stationary_variance(variance, step_size))
+        grid = torch.linspace(-8 * std, 8 * std, 401, dtype=torch.float64)
+        law = stationary_law(lambda x: -x / variance, step_size, grid)
+        expected = torch.from_numpy(scipy.stats.norm.pdf(grid.numpy(), 0, std))
+        # Over four spacings a sum of a Gaussian is its integral to e⁻³⁰⁰; the cut at 8 stds takes 1e-15. A chain that
+        # forgets a tenth of the past in a step magnifies this, and 400 rounded terms, at most tenfold each.
+        torch.testing.assert_close(law, expected, rtol=0, atol=1e-11 / std)
+
+    def test_is_a_density_in_float64(self):
+        grid = torch.linspace(-4, 5, 601)
+        law = stationary_law(two_wells(torch.float32).score, 0.02, grid)
+        assert law.dtype == torch.float64
+        assert law.shape == (601,)
+        assert law.min() > -1e-12
+        assert law.sum().item() * (grid[1] - grid[0]).item() == pytest.approx(1, abs=1e-6)  # spacing read from float32
+
+    def test_is_what_a_long_walk_settles_at(self):
+        p = GaussianMixture([[1.0], [-1.0]], [0.6, 0.4], [0.5, 0.5])
+        step_size, n = 0.1, 100_000
+        grid = torch.linspace(-6, 6, 1201, dtype=torch.float64)
+        law = stationary_law(p.score, step_size, grid)
+        # What is left of the start decays as e^{−λt}, here λ ≈ 1: after 300 steps, e⁻³⁰.
+        walked = langevin(p.score, p.sample(n, seeded(15)), step_size, 300, generator=seeded(16), record_every=300)[-1]
+        edges = torch.linspace(-2.5, 3.5, 25, dtype=torch.float64)
+        mass = torch.cat([torch.zeros(1, dtype=torch.float64), torch.cumulative_trapezoid(law, grid)])
+        inside = np.interp(edges, grid, mass)
+        counts = torch.histogram(walked[:, 0].double(), edges)[0].numpy()
+        below, above = (walked < edges[0]).sum().item(), (walked > edges[-1]).sum().item()
+        observed = np.concatenate([[below], counts, [above]])
+        expected = n * np.diff(inside, prepend=0, append=1)
+        assert scipy.stats.chisquare(observed, expected).pvalue > math.erfc(5 / math.sqrt(2))
+        # And the bias is there to be seen: the law is not p.
+        target = p.log_prob(grid[:, None]).exp()
+        assert (law - target).abs().sum() * 0.01 > 0.02
+
+    def test_tends_to_the_target_as_the_step_shrinks(self):
+        p = GaussianMixture([[1.0], [-1.0]], [0.6, 0.4], [0.5, 0.5])
+        grid = torch.linspace(-5, 5, 1001, dtype=torch.float64)
+        target = p.log_prob(grid[:, None]).exp()
+        far, near = ((stationary_law(p.score, t, grid) - target).abs().max() for t in (0.008, 0.004))
+        # The bias is of first order in τ: half the step, half the bias, up to its second order of some τ/σ² = 5 %.
+        assert near / far == pytest.approx(0.5, abs=0.025)
+
+    def test_refuses_a_grid_that_cannot_resolve_a_step(self):
+        # √(2τ) = 1, so that half of it is exactly 0.5.
+        assert stationary_law(standard_score, 0.5, torch.linspace(-8, 8, 33)).shape == (33,)
+        with pytest.raises(ValueError, match=r"grid.*0\.516.*0\.5"):
+            stationary_law(standard_score, 0.5, torch.linspace(-8, 8, 32))
+
+    @pytest.mark.parametrize(
+        ("grid", "error"),
+        [
+            (torch.linspace(-3, 3, 60).reshape(30, 2), ValueError),
+            (torch.tensor(0.0), ValueError),
+            (torch.tensor([0.0, 1.0]), ValueError),
+            (torch.tensor([0.0, 0.1, 0.3]), ValueError),
+            (torch.tensor([0.2, 0.1, 0.0]), ValueError),
+            (torch.tensor([0.0, 0.0, 0.0]), ValueError),
+            (torch.tensor([0.0, NAN, 0.2]), ValueError),
+            (torch.tensor([0.0, 0.1, INF]), ValueError),
+            ("grid", TypeError),
+            (None, TypeError),
+        ],
+    )
+    def test_refuses_a_bad_grid(self, grid, error):
+        with pytest.raises(error, match="grid"):
+            stationary_law(standard_score, 0.5, grid)
+
+    @pytest.mark.parametrize(
+        ("score", "error"),
+        [(lambda x: x[:, 0], ValueError), (lambda x: x.numpy(), TypeError), (lambda x: 0.0, TypeError)],
+    )
+    def test_refuses_a_score_of_another_shape(self, score, error):
+        with pytest.raises(error, match="score"):
+            stationary_law(score, 0.5, torch.linspace(-3, 3, 61))
+
+
+def by_hand(p, x, step_size, n_steps, generator):
+    """MALA from its definition, in NumPy and one dimension. Returns the last positions and what was accepted."""
+    means, stds, weights = (v.double().numpy() for v in (p.means[:, 0], p.stds, p.weights))
+    x = x.double().numpy()[:, 0]
+
+    def density(y):
+        return (weights * scipy.stats.norm.pdf(y[:, None], means, stds)).sum(1)
+
+    def score(y):
+        parts = weights * scipy.stats.norm.pdf(y[:, None], means, stds)
+        return (parts * (means - y[:, None]) / stds**2).sum(1) / parts.sum(1)
+
+    def arrives(y, start):
+        return scipy.stats.norm.pdf(y, start + step_size * score(start), math.sqrt(2 * step_size))
+
+    accepted = []
+    for _ in range(n_steps):
+        z = torch.randn(len(x), 1, generator=generator, dtype=torch.float64).numpy()[:, 0]
+        u = torch.rand(len(x), generator=generator, dtype=torch.float64).numpy()
+        new = x + step_size * score(x) + math.sqrt(2 * step_size) * z
+        chance = density(new) * arrives(x, new) / (density(x) * arrives(new, x))
+        accepted.append(u < chance)
+        x = np.where(accepted[-1], new, x)
+    return x, np.array(accepted)
+
+
+@pytest.mark.parametrize("step_size", [0.01, 0.05, 0.2])
+def test_mala_agrees_with_its_definition_in_numpy(step_size):
+    p = GaussianMixture(torch.tensor([[1.0], [-0.5]], dtype=torch.float64), torch.tensor([0.5, 0.3]), [0.6, 0.4])
+    x0 = p.sample(400, seeded(17))
+    expected, accepted = by_hand(p, x0, step_size, 10, seeded(18))
+    walked, rate = mala(p, x0, step_size, 10, generator=seeded(18))
+    # In float64 and with the same numbers no fate differs, or a uniform fell within 1e-12 of its chance.
+    assert rate == accepted.mean()
+    torch.testing.assert_close(walked[-1, :, 0], torch.from_numpy(expected), rtol=0, atol=1e-10)
+    assert 0.02 < rate < 0.999
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("step_size", [0.01, 0.04, 0.15])
+def test_mala_started_from_p_stays_in_p(step_size, dtype):
+    p = two_wells(dtype)
+    n = 100_000
+    x = mala(p, p.sample(n, seeded(19)), step_size, 30, generator=seeded(20), record_every=30)[0][-1, :, 0].double()
+    # Each particle is at any time an independent draw from p.
+    assert abs((x < 0).double().mean().item() - 0.4) <= 5 * math.sqrt(0.24 / n)
+    for well, mean, std in [(x[x > 0], 2.0, 0.5), (x[x < 0], -2.0, 0.2)]:
+        assert abs(well.mean().item() - mean) <= 5 * std / math.sqrt(len(well))
+        assert abs(well.std().item() - std) <= 5 * std / math.sqrt(2 * len(well))
+        # Of the third moment's standard error σ³√15 / √n, the centre's own takes some off.
+        assert abs(((well - mean) ** 3).mean().item()) <= 5 * math.sqrt(15 / len(well)) * std**3
+    assert abs(x[x < 0].std().item() - 0.2) <= 0.004
+    edges = torch.linspace(0.5, 3.5, 13, dtype=torch.float64)
+    inside = np.diff(0.6 * scipy.stats.norm.cdf(edges, 2.0, 0.5))
+    counts = torch.histogram(x, edges)[0].numpy()
+    observed, expected = np.append(counts, n - counts.sum()), n * np.append(inside, 1 - inside.sum())
+    assert scipy.stats.chisquare(observed, expected).pvalue > math.erfc(5 / math.sqrt(2))
+
+
+@pytest.mark.parametrize("step_size", [0.02, 0.1])
+def test_mala_goes_each_way_as_often_as_back(step_size):
+    p = two_wells()
+    x0 = p.sample(200_000, seeded(21))
+    x = mala(p, x0, step_size, 1, generator=seeded(22))[0][1]
+    edges = torch.tensor([-2.2, -2.0, -1.8, 0.0, 1.4, 2.0, 2.6], dtype=torch.float64)
+    start, end = torch.bucketize(x0[:, 0], edges), torch.bucketize(x[:, 0], edges)
+    flows = torch.bincount(8 * start + end, minlength=64).reshape(8, 8).double()
+    # Two counts of one mean: their difference has the variance of their sum.
+    assert ((flows - flows.T).abs() <= 5 * (flows + flows.T).sqrt()).all()
+    assert (flows - flows.diag().diag()).sum() > 10_000
+
+
+def test_mala_finds_p_from_elsewhere():
+    n = 50_000
+    # Each accepted step at τ = 0.5 takes half of the start away, and most are accepted.
+    x = mala(
+        standard_normal(2, torch.float32), torch.full((n, 2), 3.0), 0.5, 100, generator=seeded(23), record_every=100
+    )[0][-1]
+    assert (x.mean(0).abs() <= 5 / math.sqrt(n)).all()
+    assert ((x.square().mean(0) - 1).abs() <= 5 * math.sqrt(2 / n)).all()
+    assert abs((x[:, 0] * x[:, 1]).mean().item()) <= 5 / math.sqrt(n)
+
+
+def test_the_acceptance_rate_is_one_float_over_all_particles_and_steps():
+    p = standard_normal()
+    x0 = p.sample(500, seeded(24))
+    rates = [mala(p, x0, 0.8, 6, generator=seeded(25), record_every=k)[1] for k in (1, 6)]
+    walked = mala(p, x0, 0.8, 6, generator=seeded(25))[0]
+    assert type(rates[0]) is float
+    assert rates[0] == rates[1] == (walked[1:] != walked[:-1]).double().mean().item()
+    assert mala(p, x0, 1e-4, 6, generator=seeded(25))[1] > mala(p, x0, 1.5, 6, generator=seeded(25))[1]
+
+
+def test_mala_of_no_steps_has_no_rate():
+    rate = mala(Density(), torch.zeros(3, 1), 0.1, 0)[1]
+    assert type(rate) is float
+    assert math.isnan(rate)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("step_size", [1e6, 1e30, 1e38])
+def test_a_huge_step_is_rejected_and_the_particles_stay(step_size, dtype):
+    x0 = torch.tensor([[-2.0, 0.5], [1.0, 1.0], [0.3, -0.4]], dtype=dtype)
+    walked, rate = mala(standard_normal(2, dtype), x0, step_size, 20, generator=seeded(26))
+    assert rate == 0
+    assert torch.equal(walked, x0.expand(21, 3, 2))
+
+
+def test_a_log_density_that_turns_nan_is_reported_at_its_step():
+    def half(x):
+        return torch.where(x[:, 0] > 10, NAN, x[:, 0])
+
+    # A drift of 1 per step with noise of std 1.4 crosses 10, and not in the first step.
+    with pytest.raises(FloatingPointError, match=r"log_prob is NaN.*step \d+ with step_size=1\b"):
+        mala(Density(half, torch.ones_like), torch.zeros(50, 1), 1.0, 1000, generator=seeded(27))
+
+
+def test_a_start_of_density_zero_is_refused():
+    def box(x):
+        return torch.where(x[:, 0].abs() < 1, 0.0, -INF)
+
+    density = Density(box, torch.zeros_like)
+    with pytest.raises(ValueError, match="x0"):
+        mala(density, torch.tensor([[0.5], [1.5]]), 0.1, 5)
+    walked, rate = mala(density, torch.tensor([[0.5], [-0.5]]), 0.1, 50, generator=seeded(28))
+    assert walked.abs().max() < 1
+    assert 0 < rate < 1
+
+
+@pytest.mark.parametrize("bad", [NAN, INF])
+def test_a_start_without_a_finite_score_or_log_density_is_refused(bad):
+    with pytest.raises(ValueError, match="x0"):
+        mala(Density(score=lambda x: torch.full_like(x, bad)), torch.zeros(2, 1), 0.1, 5)
+    with pytest.raises(ValueError, match="x0"):
+        mala(Density(log_prob=lambda x: torch.full_like(x[:, 0], bad)), torch.zeros(2, 1), 0.1, 5)
+
+
+WALKS = {
+    "langevin": lambda x0=None, step_size=0.1, n_steps=4, **kw: langevin(standard_score, x0, step_size, n_steps, **kw),
+    "mala": lambda x0=None, step_size=0.1, n_steps=4, **kw: mala(Density(), x0, step_size, n_steps, **kw),
+}
+
+
+@pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS)
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"x0": torch.zeros(3)}, ValueError),
+        ({"x0": torch.zeros(3, 0)}, ValueError),
+        ({"x0": torch.zeros(2, 3, 1)}, ValueError),
+        ({"x0": torch.tensor([[0.0], [NAN]])}, ValueError),
+        ({"x0": torch.tensor([[0.0], [-INF]])}, ValueError),
+        ({"x0": torch.zeros(3, 1, dtype=torch.int64)}, TypeError),
+        ({"x0": np.zeros((3, 1))}, TypeError),
+        ({"x0": [[0.0]]}, TypeError),
+        ({"step_size": 0.0}, ValueError),
+        ({"step_size": -0.1}, ValueError),
+        ({"step_size": NAN}, ValueError),
+        ({"step_size": INF}, ValueError),
+        ({"step_size": True}, TypeError),
+        ({"step_size": "0.1"}, TypeError),
+        ({"step_size": torch.tensor([0.1, 0.2])}, TypeError),
+        ({"n_steps": -1}, ValueError),
+        ({"n_steps": 2.0}, TypeError),
+        ({"n_steps": True}, TypeError),
+        ({"n_steps": "4"}, TypeError),
+        ({"record_every": 0}, ValueError),
+        ({"record_every": -2}, ValueError),
+        ({"record_every": 2.0}, TypeError),
+        ({"record_every": True}, TypeError),
+        ({"generator": 0}, TypeError),
+        ({"generator": np.random.default_rng(0)}, TypeError),
+    ],
+)
+def test_bad_input_is_refused_by_name(walk, arguments, error):
+    with pytest.raises(error, match=next(iter(arguments))):
+        walk(**{"x0": torch.zeros(3, 1), **arguments})
+
+
+@pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS)
+def test_a_number_of_steps_that_recording_does_not_divide_is_refused(walk):
+    with pytest.raises(ValueError, match=r"n_steps.*record_every=3"):
+        walk(torch.zeros(3, 1), n_steps=4, record_every=3)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "error"),
+    [(-0.1, ValueError), (NAN, ValueError), (INF, ValueError), (True, TypeError), ("1", TypeError), (None, TypeError)],
+)
+def test_a_bad_temperature_is_refused(temperature, error):
+    with pytest.raises(error, match="temperature"):
+        langevin(standard_score, torch.zeros(3, 1), 0.1, 4, temperature=temperature)
+
+
+OTHER_FIELDS = [
+    (lambda x: x[:, 0], ValueError),
+    (lambda x: x[:, :1], ValueError),  # would broadcast
+    (lambda x: x[:1], ValueError),  # would broadcast
+    (lambda x: x.T, ValueError),
+    (lambda x: x[None], ValueError),
+    (lambda x: torch.tensor(0.0), ValueError),
+    (lambda x: 0.0, TypeError),
+    (lambda x: None, TypeError),
+    (lambda x: x.numpy(), TypeError),
+]
+
+
+@pytest.mark.parametrize(("field", "error"), OTHER_FIELDS)
+def test_a_score_that_returns_another_shape_is_refused(field, error):
+    with pytest.raises(error, match=r"^score must return"):
+        langevin(field, torch.zeros(3, 2), 0.1, 4)
+    with pytest.raises(error, match=r"^density\.score must return"):
+        mala(Density(score=field), torch.zeros(3, 2), 0.1, 4)
+
+
+@pytest.mark.parametrize(
+    ("log_prob", "error"),
+    [
+        (lambda x: x, ValueError),
+        (lambda x: x[:, :1], ValueError),
+        (lambda x: x[:1, 0], ValueError),
+        (lambda x: x.sum(), ValueError),
+        (lambda x: 0.0, TypeError),
+        (lambda x: x[:, 0].numpy(), TypeError),
+    ],
+)
+def test_a_log_prob_that_returns_another_shape_is_refused(log_prob, error):
+    with pytest.raises(error, match=r"^density\.log_prob must return"):
+        mala(Density(log_prob=log_prob), torch.zeros(3, 2), 0.1, 4)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        stationary_variance,
+        lambda variance=1.0, step_size=0.1: stationary_law(
+            lambda x: -x / variance, step_size, torch.linspace(-4, 4, 81)
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    ("step_size", "error"),
+    [
+        (0.0, ValueError),
+        (-1.0, ValueError),
+        (NAN, ValueError),
+        (INF, ValueError),
+        (True, TypeError),
+        ("0.1", TypeError),
+    ],
+)
+def test_a_bad_step_size_is_refused(function, step_size, error):
+    with pytest.raises(error, match="step_size"):
+        function(1.0, step_size)
+
+
+@pytest.mark.parametrize(
+    ("variance", "error"),
+    [(0.0, ValueError), (-1.0, ValueError), (NAN, ValueError), (INF, ValueError), (True, TypeError), ("1", TypeError)],
+)
+def test_a_bad_variance_is_refused(variance, error):
+    with pytest.raises(error, match="variance"):
+        stationary_variance(variance, 0.1)
