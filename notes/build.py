@@ -1,4 +1,4 @@
-"""``python -m notes.build [book]``: execute the chapters side by side, build the site, and never let a failure pass later.
+"""``python -m notes.build [book]``: execute the chapters side by side and build the site; no failure passes later.
 
 The chapters run first, each in a kernel of its own, and only those that succeed enter the execution cache that Jupyter
 Book then reads. What Sphinx remembers of a build that did not end well is thrown away before the next one.
@@ -35,12 +35,16 @@ def chapters(root=ROOT):
 
 
 def execute(path, root=ROOT):
-    """Run a chapter from top to bottom. Returns the executed notebook, the seconds it took, and what went wrong or None."""
+    """Run a chapter from top to bottom. Returns the notebook, the seconds it took, and what went wrong or None."""
     notebook = _read(path)
     started = time.perf_counter()
     # The times of the cells would change the key under which MyST-NB looks the chapter up.
-    client = NotebookClient(notebook, timeout=600, record_timing=False, resources={"metadata": {"path": str(path.parent)}})
-    client.extra_arguments = ["--IPKernelApp.log_level=ERROR"]  # a warning on unencrypted loopback says nothing to a reader
+    client = NotebookClient(
+        notebook, timeout=600, record_timing=False, resources={"metadata": {"path": str(path.parent)}}
+    )
+    client.extra_arguments = [
+        "--IPKernelApp.log_level=ERROR"
+    ]  # a warning on unencrypted loopback says nothing to a reader
     try:
         client.execute()
         problem = None
@@ -75,7 +79,9 @@ def execute_all(root=ROOT):
     runs = {pool.submit(execute, path, root): path for path in waiting}
     for run in concurrent.futures.as_completed(runs):
         notebook, seconds, problem = run.result()
-        print(f"{runs[run].relative_to(root)}: {'failed after' if problem else 'executed in'} {seconds:.1f} s", flush=True)
+        print(
+            f"{runs[run].relative_to(root)}: {'failed after' if problem else 'executed in'} {seconds:.1f} s", flush=True
+        )
         if problem:
             problems.append(problem)
         else:
@@ -85,7 +91,7 @@ def execute_all(root=ROOT):
 
 
 def _cached(cache, path):
-    """Whether the chapter's outputs are there, whole. A build that was killed may have left half of them: then they go."""
+    """Whether the chapter's outputs are there, whole; what a killed build has left half written is removed."""
     try:
         record = cache.match_cache_notebook(_read(path))
     except KeyError:

@@ -36,7 +36,9 @@ def claim(statement, measured, expected, *, rtol=0.0, atol=0.0, error=None):
             raise AssertionError(f"{statement}: {name} is {number}")
     tolerance = atol + rtol * abs(expected)
     if error is not None and check.non_negative("error", error) * 5 > tolerance * (1 + 1e-9):
-        raise ValueError(f"{statement}: a tolerance of {tolerance:.2g} is below 5 standard errors of {float(error):.2g}")
+        raise ValueError(
+            f"{statement}: a tolerance of {tolerance:.2g} is below 5 standard errors of {float(error):.2g}"
+        )
     data = {
         "statement": statement,
         "measured": _text(measured) + (f" ± {_text(float(error), 2)}" if error is not None else ""),
@@ -53,8 +55,8 @@ def as_html(data):
     """One quiet line; it needs no style sheet, so that JupyterLab shows it as the site does."""
     data = {key: html.escape(value) for key, value in data.items()}
     return (
-        '<div class="claim"><span aria-hidden="true">✓</span> {statement}: measured <b>{measured}</b>, expected <b>{expected}</b> '
-        "<small>(tolerance {tolerance})</small></div>"
+        '<div class="claim"><span aria-hidden="true">✓</span> {statement}: '
+        "measured <b>{measured}</b>, expected <b>{expected}</b> <small>(tolerance {tolerance})</small></div>"
     ).format(**data)
 
 

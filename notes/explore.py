@@ -22,7 +22,7 @@ MOST_FRAMES = 120  # of one figure on the website: some 6 MB, and as many second
 
 
 @dataclasses.dataclass(frozen=True)
-class play:  # noqa: N801 - it reads as a function in a chapter
+class play:
     """A slider with a play button, over start, start + step, … up to and including stop."""
 
     start: float
@@ -108,7 +108,9 @@ def png(figure):
     if "matplotlib.pyplot" in sys.modules:  # a figure that pyplot made would be shown a second time at the cell's end
         sys.modules["matplotlib.pyplot"].close(figure)
     buffer = io.BytesIO()
-    picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(buffer, "png", optimize=False)
+    picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+        buffer, "png", optimize=False
+    )
     return buffer.getvalue()
 
 
@@ -146,7 +148,9 @@ def _control(figure, parameters, name, given):
         return _Control(name, kind, labels, values, int(given) if kind == "checkbox" else 0)
     matches = [i for i, value in enumerate(values) if value is default or bool(value == default)]
     if not matches:
-        raise ValueError(f"control {name!r} lacks the default of {figure.__name__}, {default!r}, among {', '.join(labels)}")
+        raise ValueError(
+            f"control {name!r} lacks the default of {figure.__name__}, {default!r}, among {', '.join(labels)}"
+        )
     return _Control(name, kind, labels, values, matches[0])
 
 

@@ -1,7 +1,5 @@
 """The Fokker–Planck equation in one dimension: where all the particles of a Langevin walk are, without a particle."""
 
-import math
-
 import torch
 
 from notes import _arguments as check
@@ -61,7 +59,7 @@ def spectral_gap(density, grid):
     """
     grid = even_grid("grid", grid)
     rates = _rates(density, grid)
-    # Detailed balance makes D^{-1/2} R D^{1/2} symmetric; its off-diagonal is √(R_ij R_ji), with no p in it to underflow.
+    # Detailed balance makes D^{-1/2} R D^{1/2} symmetric; its off-diagonal √(R_ij R_ji) has no p in it to underflow.
     off = (rates.diagonal(1) * rates.diagonal(-1)).sqrt()
     symmetric = rates.diagonal().diag() + off.diag(1) + off.diag(-1)
     return -torch.linalg.eigvalsh(symmetric)[-2].item()
@@ -77,7 +75,9 @@ def committor(density, left, right, grid):
     left, right = check.real("left", left), check.real("right", right)
     grid = even_grid("grid", grid)
     if not grid[0] <= left < right <= grid[-1]:
-        raise ValueError(f"left and right must satisfy {grid[0]:g} ≤ left < right ≤ {grid[-1]:g}, got {left} and {right}")
+        raise ValueError(
+            f"left and right must satisfy {grid[0]:g} ≤ left < right ≤ {grid[-1]:g}, got {left} and {right}"
+        )
     inside = grid.clamp(left, right)
     log_prob = check.one_each("density.log_prob", density.log_prob(inside[:, None]), inside[:, None])
     climbed = torch.cumulative_trapezoid((log_prob.min() - log_prob).exp(), inside)
@@ -86,7 +86,9 @@ def committor(density, left, right, grid):
 
 def _rates(density, grid):
     """The generator R of the cell masses, dρ/dt = R ρ: R[i, j] is the rate from cell j to cell i."""
-    log_prob = check.finite("density.log_prob on grid", check.one_each("density.log_prob", density.log_prob(grid[:, None]), grid[:, None]))
+    log_prob = check.finite(
+        "density.log_prob on grid", check.one_each("density.log_prob", density.log_prob(grid[:, None]), grid[:, None])
+    )
     climb = -log_prob.diff()  # of the energy −log p, from each cell to the next
     spacing = (grid[1] - grid[0]).item()
     up, down = _bernoulli(climb) / spacing**2, _bernoulli(-climb) / spacing**2

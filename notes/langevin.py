@@ -77,7 +77,7 @@ def mala(density, x0, step_size, n_steps, *, generator=None, record_every=1):
     Raises
     ------
     ValueError, TypeError : bad input, by name; a start at which the density is zero or not finite.
-    FloatingPointError : the log-density of a finite proposal is NaN. A proposal that overshoots into overflow is rejected.
+    FloatingPointError : the log-density of a finite proposal is NaN. One that overshoots into overflow is rejected.
 
     Sources: Besag (1994), comment on Grenander & Miller; Roberts & Tweedie (1996), https://doi.org/10.2307/3318418.
     """
@@ -98,7 +98,9 @@ def mala(density, x0, step_size, n_steps, *, generator=None, record_every=1):
         proposal = centre + math.sqrt(2 * step_size) * noise
         new_log_prob, new_centre = evaluate(proposal)
         if new_log_prob.isnan().any() and proposal[new_log_prob.isnan()].isfinite().all(1).any():
-            raise FloatingPointError(f"density.log_prob is NaN at a proposal of step {step} with step_size={step_size:g}")
+            raise FloatingPointError(
+                f"density.log_prob is NaN at a proposal of step {step} with step_size={step_size:g}"
+            )
         # log q(x' | x) = −½‖z‖² needs no subtraction; the way back does.
         back = (x - new_centre).square().sum(1) / (4 * step_size)
         log_ratio = new_log_prob - log_prob + 0.5 * noise.square().sum(1) - back
@@ -130,21 +132,23 @@ def transition_matrix(score, step_size, grid):
 
     .. math:: \rho_{t+1}(x') = \int \mathcal{N}(x';\, x + \tau s(x),\, 2\tau)\, \rho_t(x)\, dx
 
-    ``score`` is a callable (n, 1) → (n, 1); ``grid`` is (G,), evenly spaced, wide enough for all of the mass, which stays on
-    it, and fine enough for a step's noise: a spacing over √(2τ)/2 raises ValueError. Returns (G, G) in float64; its
-    columns sum to one. Its powers are the exact law of the walk, with the bias that the step size brings.
+    ``score`` is a callable (n, 1) → (n, 1); ``grid`` is (G,), evenly spaced, wide enough for all of the mass, which
+    stays on it, and fine enough for a step's noise: a spacing over √(2τ)/2 raises ValueError. Returns (G, G) in
+    float64; its columns sum to one. Its powers are the exact law of the walk, with the bias that the step size brings.
     """
     step_size = check.positive("step_size", step_size)
     grid = even_grid("grid", grid)
     spacing, noise_std = (grid[1] - grid[0]).item(), math.sqrt(2 * step_size)
     if spacing > noise_std / 2:
-        raise ValueError(f"grid must resolve a step's noise: spacing {spacing:.3g}, at most {noise_std / 2:.3g} is wanted")
+        raise ValueError(
+            f"grid must resolve a step's noise: spacing {spacing:.3g}, at most {noise_std / 2:.3g} is wanted"
+        )
     arrival = grid + step_size * check.same_shape("score", score(grid[:, None]), grid[:, None])[:, 0]
     return torch.softmax(-0.5 * ((grid[:, None] - arrival) / noise_std) ** 2, dim=0)
 
 
 def stationary_law(score, step_size, grid):
-    r"""The law at which Langevin's recursion settles in one dimension: the fixed point of its :func:`transition_matrix`.
+    r"""Where Langevin's recursion settles in one dimension: the fixed point of its :func:`transition_matrix`.
 
     Arguments as there. Returns (G,), a density in float64 that integrates to one over the grid's cells.
     """

@@ -72,7 +72,9 @@ class GaussianMixture:
         return self.means[k] + self.stds[k, None] * noise
 
     def log_prob(self, x):
-        r"""The log-density, :math:`\log p(x) = \operatorname{logsumexp}_k [\log w_k + \log \mathcal{N}(x; \mu_k, \sigma_k^2 I)]`.
+        r"""The log-density, by a log-sum-exp over the components.
+
+        .. math:: \log p(x) = \log \sum_k \exp\bigl[ \log w_k + \log \mathcal{N}(x;\, \mu_k,\, \sigma_k^2 I) \bigr]
 
         ``x`` is (n, d); returns (n,). Right in the far tails, where p itself underflows.
         """
@@ -86,6 +88,7 @@ class GaussianMixture:
 
         ``x`` is (n, d); returns (n, d), in one over the units of x.
         """
+
         def pull(offset, joint, stds):
             weight = joint.softmax(0) / stds.square()[:, None]
             return (weight[:, None] * offset).sum(0).T
@@ -98,7 +101,8 @@ class GaussianMixture:
 
     def smoothed(self, sigma):
         r"""The law of x + σz, z ~ N(0, I): again a mixture, with stds :math:`\sqrt{\sigma_k^2 + \sigma^2}`."""
-        return GaussianMixture(self.means, self.stds.hypot(self.stds.new_tensor(check.positive("sigma", sigma))), self.weights)
+        sigma = self.stds.new_tensor(check.positive("sigma", sigma))
+        return GaussianMixture(self.means, self.stds.hypot(sigma), self.weights)
 
     def _map(self, x, function):
         """Apply ``function(offset, joint, stds)`` to blocks of rows and join what comes back.
@@ -161,7 +165,7 @@ def checkerboard(n_cells=4, n_per_side=4, std=0.1):
 
 
 def rings(radii=(1.0, 2.0), n_components=48, std=0.1):
-    """Concentric rings, each of ``n_components`` Gaussians of std ``std``; one radius and 8 components is a ring of 8 modes."""
+    """Concentric rings of ``n_components`` Gaussians each; one radius and 8 components make a ring of 8 modes."""
     n_components = check.count("n_components", n_components)
     radii = check.finite("radii", check.floating("radii", radii)).double()
     if radii.ndim != 1 or len(radii) == 0 or (radii <= 0).any():

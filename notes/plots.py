@@ -46,7 +46,7 @@ def plane(ax, extent):
 
 
 def lattice(extent, n):
-    """Points (ny · nx, 2) of an even lattice with n columns over an extent (left, right, bottom, top), and its shape."""
+    """Points (ny · n, 2) of an even lattice over an extent (left, right, bottom, top), and its shape (ny, n)."""
     left, right, bottom, top = extent
     ny = max(2, round(n * (top - bottom) / (right - left)))
     y, x = torch.meshgrid(torch.linspace(bottom, top, ny), torch.linspace(left, right, n), indexing="ij")
@@ -71,7 +71,9 @@ def arrows(ax, field, extent, n=17, color=FAINT):
     length = v.norm(dim=1, keepdim=True).clamp_min(1e-12)
     u = (v / length.sqrt() / length.max().sqrt()).numpy()
     spacing = (extent[1] - extent[0]) / n
-    ax.quiver(*x.T.numpy(), *u.T, angles="xy", scale_units="xy", scale=0.9 / spacing, width=0.0035, color=color, pivot="mid")
+    ax.quiver(
+        *x.T.numpy(), *u.T, angles="xy", scale_units="xy", scale=0.9 / spacing, width=0.0035, color=color, pivot="mid"
+    )
 
 
 def colours_by_start(x0):
@@ -88,7 +90,9 @@ def particles(ax, x, color, size=9):
 def trails(ax, path, color):
     """The last stretch of each particle's path (T, n, 2) as a thin line."""
     if len(path) > 1:
-        ax.add_collection(collections.LineCollection(path.transpose(0, 1).numpy(), colors=color, linewidths=0.6, alpha=0.4))
+        ax.add_collection(
+            collections.LineCollection(path.transpose(0, 1).numpy(), colors=color, linewidths=0.6, alpha=0.4)
+        )
 
 
 def histogram(ax, x, edges, color=ESTIMATE, alpha=0.45):

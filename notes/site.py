@@ -1,40 +1,45 @@
 """The Sphinx extension behind the website: frames become files, claims become a page, chapters become notebooks.
 
-It runs inside ``jupyter-book build``. The chapters compute; what a page needs of them travels in their cells' outputs, as
-JSON that :mod:`notes.explore` and :mod:`notes.claims` emit, and is turned into pages here.
+It runs inside ``jupyter-book build``. The chapters compute; what a page needs of them travels in their cells' outputs,
+as JSON that :mod:`notes.explore` and :mod:`notes.claims` emit, and is turned into pages here.
 """
 
 import base64
-import functools
 import hashlib
-import html
 import importlib.metadata
-import json
 import os
 from pathlib import Path
 
+import jinja2
 import jupytext
+import numpy as np
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from notes import claims, explore
 
 PACKAGE = Path(__file__).parent
-DRAWS = ["torch", "numpy", "matplotlib", "pillow"]  # the versions that a figure's pixels and a claim's numbers depend on
+# The versions that a figure's pixels and a claim's numbers depend on.
+DRAWS = ["torch", "numpy", "matplotlib", "pillow"]
+_TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(PACKAGE / "templates"), autoescape=True)
+
+
+def _digest(folder, suffixes, *words):
+    """A short hash of the files below a folder that end so, and of some words."""
+    digest = hashlib.sha256(repr(words).encode())
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in suffixes):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def execution_cache(root):
     """Where a build keeps the executed chapters: one folder for each state of the package and of what draws."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in PACKAGE.rglob("*") if p.suffix in {".py", ".mplstyle"}):
-        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
-    for name in DRAWS:
-        digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
-    return Path(root) / "_build" / ".jupyter_cache" / digest.hexdigest()[:16]
+    versions = [(name, importlib.metadata.version(name)) for name in DRAWS]
+    return Path(root) / "_build" / ".jupyter_cache" / _digest(PACKAGE, {".py", ".mplstyle"}, versions)
 
 
 def kernel_environment():
-    """What a chapter's kernel must see in a build: that it is one, and a single thread, so that kernels run side by side."""
+    """What a chapter's kernel must see in a build: that it is one, and one thread, as kernels run side by side."""
     return {explore.SITE_VARIABLE: "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
 
 
@@ -53,7 +58,7 @@ class ClaimsPage(nodes.General, nodes.Element):
 class MimeRenderer:
     """Registered in pyproject.toml: how MyST-NB reads the outputs of ``explore`` and ``claim``."""
 
-    mime_priority_overrides = [("html", explore.MIME, 1), ("html", claims.MIME, 1)]
+    mime_priority_overrides = (("html", explore.MIME, 1), ("html", claims.MIME, 1))
 
     @staticmethod
     def handle_mime(renderer, data, inline):
@@ -73,33 +78,13 @@ class MimeRenderer:
 
 def figure_html(figure, frames, folder):
     """The figure as HTML: a picture that stands without a script, and native controls that book.js brings to life."""
-    sizes = [len(control["labels"]) for control in figure["controls"]]
-    default = functools.reduce(
-        lambda index, at: index * at[1] + at[0], zip((c["default"] for c in figure["controls"]), sizes, strict=True), 0
-    )
-    rows = "".join(map(_control_html, figure["controls"]))
-    return (
-        f'<div class="explore" data-folder="{folder}/" data-frames="{" ".join(frames)}" data-alt="{html.escape(figure["alt"])}">'
-        f'<img class="dark-light" src="{folder}/{frames[default]}" alt="{html.escape(figure["alt"])}" '
-        f'width="{figure["width"]}" height="{figure["height"]}">'
-        f'<div class="explore-controls" role="group" aria-label="Controls of the figure">{rows}</div>'
-        '<p class="explore-message" role="status"></p></div>\n'
-    )
+    controls = figure["controls"]
+    at, of = [control["default"] for control in controls], [len(control["labels"]) for control in controls]
+    return _render("figure.html", **figure, frames=frames, folder=folder, default=np.ravel_multi_index(at, of))
 
 
-def _control_html(control):
-    title, labels = html.escape(control["title"]), [html.escape(label) for label in control["labels"]]
-    name, default = html.escape(control["name"]), control["default"]
-    if control["kind"] == "checkbox":
-        checked = " checked" if default else ""
-        return f'<label class="explore-control"><span>{title}</span><input type="checkbox" name="{name}" autocomplete="off"{checked}></label>'
-    button = f'<button type="button" class="explore-play" aria-label="Play {title}">▶</button>' if control["kind"] == "play" else ""
-    return (
-        f'<div class="explore-control">{button}<label><span>{title}</span>'
-        f'<input type="range" name="{name}" min="0" max="{len(labels) - 1}" step="1" value="{default}" autocomplete="off" '
-        f'data-labels="{html.escape(json.dumps(control["labels"], ensure_ascii=False))}" aria-valuetext="{labels[default]}">'
-        f"</label><output>{labels[default]}</output></div>"
-    )
+def _render(template, **values):
+    return _TEMPLATES.get_template(template).render(**values)
 
 
 def visit_figure(self, node):
@@ -167,25 +152,12 @@ def in_reading_order(env):
 
 def fill_claims_page(app, doctree, docname):
     for place in list(doctree.findall(ClaimsPage)):
-        sections = []
-        for source in in_reading_order(app.env):
-            rows = _held(app.env).get(source, {}).get("claims", [])
-            if not rows:
-                continue
-            uri = app.builder.get_relative_uri(docname, source)
-            title = html.escape(app.env.titles[source].astext())
-            body = "".join(
-                f'<tr><td><a href="{uri}#{row["anchor"]}">{html.escape(row["statement"])}</a></td>'
-                + "".join(f"<td>{html.escape(row[key])}</td>" for key in ("measured", "expected", "tolerance"))
-                + "</tr>"
-                for row in rows
-            )
-            sections.append(
-                f'<div class="pst-scrollable-table-container"><table class="table claims"><caption>{title}: {len(rows)} claims</caption>'
-                "<thead><tr><th>Claim</th><th>Measured</th><th>Expected</th><th>Tolerance</th></tr></thead>"
-                f"<tbody>{body}</tbody></table></div>"
-            )
-        place.replace_self(nodes.raw("", "\n".join(sections), format="html"))
+        chapters = [
+            {"title": app.env.titles[source].astext(), "uri": app.builder.get_relative_uri(docname, source), **held}
+            for source in in_reading_order(app.env)
+            if (held := _held(app.env).get(source)) and held["claims"]
+        ]
+        place.replace_self(nodes.raw("", _render("claims.html", chapters=chapters), format="html"))
 
 
 def offer_notebook(app, pagename, templatename, context, doctree):
@@ -221,6 +193,8 @@ def configure(app, config):
 
 
 def setup(app):
+    # Pages are written anew, though not executed, when a template changes.
+    app.add_config_value("notes_templates", _digest(PACKAGE / "templates", {".html"}), "html")
     app.add_node(FigureNode, html=(visit_figure, depart))
     app.add_node(ClaimNode, html=(visit_claim, depart))
     app.add_node(ClaimsPage)

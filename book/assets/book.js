@@ -116,7 +116,7 @@ for (const root of document.querySelectorAll(".explore")) {
   addEventListener("hashchange", recall);
   recall();
 }
-function decodeFragment() {
+function decodeFragment() { // the names of figures need no decoding, and a stray % would make it throw
   const [id, ...query] = location.hash.slice(1).split("?");
-  return [decodeURIComponent(id), query.length ? query.join("?") : undefined];
+  return [id, query.length ? query.join("?") : undefined];
 }

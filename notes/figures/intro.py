@@ -30,7 +30,7 @@ def _flow(shape):
 
 @plots.styled
 def hero(time=20, shape="two moons"):
-    """Noise flows into a shape under its score: arrows, particles in the colours of where they began, and their trails."""
+    """Noise flows into a shape under its score: arrows, particles coloured by where they began, and their trails."""
     extent = _extent(shape)
     flow, target = _flow(shape), SHAPES[shape]
     now = time // EVERY

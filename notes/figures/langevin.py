@@ -136,7 +136,12 @@ def fokker_planck(log10_time=0.0):
     return figure
 
 
-COEFFICIENTS = {"0": lambda tau: 0.0, "√τ": lambda tau: tau**0.5, "√(2τ)": lambda tau: (2 * tau) ** 0.5, "2τ": lambda tau: 2 * tau}
+COEFFICIENTS = {
+    "0": lambda tau: 0.0,
+    "√τ": lambda tau: tau**0.5,
+    "√(2τ)": lambda tau: (2 * tau) ** 0.5,
+    "2τ": lambda tau: 2 * tau,
+}
 
 
 @functools.cache
@@ -144,7 +149,9 @@ def _with_coefficient(coefficient, step_size=0.01):
     temperature = COEFFICIENTS[coefficient](step_size) ** 2 / (2 * step_size)
     generator = _generator()
     x0 = torch.randn(20_000, 1, generator=generator)
-    x = walks.langevin(NORMAL.score, x0, step_size, 1000, temperature=temperature, generator=generator, record_every=1000)
+    x = walks.langevin(
+        NORMAL.score, x0, step_size, 1000, temperature=temperature, generator=generator, record_every=1000
+    )
     return x[-1, :, 0], temperature
 
 
@@ -162,7 +169,9 @@ def noise(coefficient="√τ"):
         plots.label(ax, 0.55, 0.92, "↑ its peak is at 2.8", plots.CONTRAST, ha="left")
     plots.curve(ax, NORMAL, torch.linspace(-4, 4, 400))
     plots.label(ax, 1.35, 0.2, "p = N(0, 1)", ha="left")
-    plots.label(ax, -3.9, 0.72, f"noise {coefficient}\ntemperature {temperature:.3g}\nvariance {x.var().item():.3g}", ha="left")
+    plots.label(
+        ax, -3.9, 0.72, f"noise {coefficient}\ntemperature {temperature:.3g}\nvariance {x.var().item():.3g}", ha="left"
+    )
     return figure
 
 
@@ -205,8 +214,8 @@ STARTS = [-3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
 @functools.cache
 def _from_start(centre):
     generator = _generator()
-    x0 = centre + 6 * torch.rand(10_000, 1, generator=generator) - 3
-    return walks.langevin(LINE.score, x0, 0.001, 2000, generator=generator, record_every=2000)[-1, :, 0]
+    x0 = centre + 6 * torch.rand(8_000, 1, generator=generator) - 3
+    return walks.langevin(LINE.score, x0, 0.001, 1000, generator=generator, record_every=1000)[-1, :, 0]
 
 
 @plots.styled
@@ -235,7 +244,7 @@ def start(centre=0.0):
 @functools.cache
 def _two_samplers(step_size):
     generator = _generator()
-    x0 = LINE.sample(4000, generator)
+    x0 = LINE.sample(5000, generator)
     uncorrected = walks.langevin(LINE.score, x0, step_size, 1000, generator=generator, record_every=1000)
     corrected, acceptance = walks.mala(LINE, x0, step_size, 1000, generator=generator, record_every=1000)
     return uncorrected[-1, :, 0], corrected[-1, :, 0], acceptance

@@ -1,0 +1,528 @@
+"""One figure in two places: what explore refuses, draws, shows and remembers."""
+
+import base64
+import inspect
+import io
+import itertools
+import json
+
+import ipywidgets
+import numpy as np
+import pytest
+from ipywidgets.widgets.widget import _instances
+from matplotlib.figure import Figure
+from PIL import Image
+
+from notes import explore as module
+from notes.explore import MIME, explore, play, png
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def line(height=1, slope=0.5, thick=False):
+    figure = Figure(figsize=(1, 0.8), dpi=40)
+    axes = figure.subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 10))
+    axes.plot([0, 1], [height, height + slope], linewidth=8 if thick else 2)
+    return figure
+
+
+class Counted:
+    """A figure function that keeps account of what it was asked to draw."""
+
+    def __init__(self, function=line):
+        self.function, self.calls = function, []
+        self.__name__ = "counted"
+        self.__signature__ = inspect.signature(function)
+
+    def __call__(self, **values):
+        self.calls.append(values)
+        return self.function(**values)
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """The bundles that were displayed, in a live kernel."""
+    bundles = []
+
+    def display(bundle, *, raw=False):
+        assert raw
+        bundles.append(bundle)
+
+    monkeypatch.setattr(module, "display", display)
+    monkeypatch.delenv("NOTES_SITE", raising=False)
+    return bundles
+
+
+@pytest.fixture
+def site(monkeypatch, shown):
+    """The bundles that were displayed, in a build of the site."""
+    monkeypatch.setenv("NOTES_SITE", "1")
+    return shown
+
+
+@pytest.fixture(params=["live", "site"])
+def anywhere(request, monkeypatch, shown):
+    if request.param == "site":
+        monkeypatch.setenv("NOTES_SITE", "1")
+    return shown
+
+
+def decoded(text):
+    return base64.b64decode(text, validate=True)
+
+
+class Widgets:
+    """The parts of the one widget that was shown, found as a front end finds them: by the model's id."""
+
+    def __init__(self, bundle):
+        self.box = _instances[bundle[VIEW]["model_id"]]
+        self.all = list(self._within(self.box))
+        (self.image,) = self.of(ipywidgets.Image)
+        (self.message,) = self.of(ipywidgets.HTML)
+        self.sliders = {slider.description: slider for slider in self.of(ipywidgets.SelectionSlider)}
+        self.checkboxes = {checkbox.description: checkbox for checkbox in self.of(ipywidgets.Checkbox)}
+
+    def _within(self, widget):
+        yield widget
+        for child in getattr(widget, "children", ()):
+            yield from self._within(child)
+
+    def of(self, kind):
+        return [widget for widget in self.all if isinstance(widget, kind)]
+
+
+@pytest.mark.parametrize(
+    ("controls", "error", "message"),
+    [
+        ({}, ValueError, "at least one control"),
+        ({"height": [1]}, ValueError, "'height' needs at least two values"),
+        ({"height": []}, ValueError, "'height' needs at least two values"),
+        ({"height": {}}, ValueError, "'height' needs at least two values"),
+        ({"height": {"one": 1}}, ValueError, "'height' needs at least two values"),
+        ({"width": [1, 2]}, TypeError, r"line has no parameter 'width'.*height, slope, thick"),
+        ({"height": [2, 3]}, ValueError, r"'height' lacks the default of line, 1,"),
+        ({"height": {"two": 2, "three": 3}}, ValueError, "'height' lacks the default"),
+        ({"height": play(2, 4)}, ValueError, "'height' lacks the default"),
+        ({"slope": True}, ValueError, "'slope' lacks the default"),
+        ({"height": [1, 1]}, ValueError, "'height' has two values with one label"),
+        ({"height": [1, 2, 2.0]}, ValueError, "'height' has two values with one label"),
+        ({"height": [1, 1.00000001]}, ValueError, "'height' has two values with one label"),
+        ({"height": {1: 1, "1": 2}}, ValueError, "'height' has two values with one label"),
+        ({"height": 1}, TypeError, "'height' must be a list"),
+        ({"height": "12"}, TypeError, "'height' must be a list"),
+        ({"height": (1, 2)}, TypeError, "'height' must be a list"),
+        ({"height": {1, 2}}, TypeError, "'height' must be a list"),
+        ({"height": range(1, 3)}, TypeError, "'height' must be a list"),
+        ({"height": np.array([1, 2])}, TypeError, "'height' must be a list"),
+        ({"height": None}, TypeError, "'height' must be a list"),
+        ({"height": [1, 2], "slope": [0.5]}, ValueError, "'slope' needs at least two values"),
+    ],
+)
+def test_a_control_that_cannot_work_is_refused_before_anything_is_drawn(anywhere, controls, error, message):
+    counted = Counted()
+    counted.__name__ = "line"
+    with pytest.raises(error, match=message):
+        explore(counted, alt="A line", **controls)
+    assert counted.calls == []
+    assert anywhere == []
+
+
+@pytest.mark.parametrize("alt", ["", " \n", None, 3])
+def test_a_figure_without_alternative_text_is_refused(anywhere, alt):
+    with pytest.raises((TypeError, ValueError), match="alt"):
+        explore(line, alt=alt, height=[1, 2])
+    with pytest.raises(TypeError, match="alt"):
+        explore(line, height=[1, 2])
+    assert anywhere == []
+
+
+@pytest.mark.parametrize("figure", [None, 3, "line", Figure()])
+def test_what_is_not_a_function_is_refused(anywhere, figure):
+    with pytest.raises(TypeError, match="figure"):
+        explore(figure, alt="A line", height=[1, 2])
+
+
+def test_a_required_parameter_without_a_control_is_refused(anywhere):
+    with pytest.raises(TypeError, match="needs a value for 'slope'"):
+        explore(lambda height, slope: line(height, slope), alt="A line", height=[1, 2])
+    assert anywhere == []
+
+
+def test_a_required_parameter_may_come_from_a_control(anywhere):
+    explore(lambda height, thick: line(height, thick=thick), alt="A line", height=[3, 4], thick=True)
+    assert decoded(anywhere[0]["image/png"]) == png(line(3, thick=True))
+
+
+@pytest.mark.parametrize("returned", [None, 3, "figure", b"png"])
+def test_a_function_that_returns_no_figure_is_refused(anywhere, returned):
+    with pytest.raises(TypeError, match=r"must return a matplotlib Figure"):
+        explore(lambda height=1: returned, alt="A line", height=[1, 2])
+    assert anywhere == []
+
+
+def test_a_figure_that_raises_raises_out_of_explore(anywhere):
+    def broken(height=1):
+        raise ZeroDivisionError("the figure's own words")
+
+    with pytest.raises(ZeroDivisionError, match="the figure's own words"):
+        explore(broken, alt="A line", height=[1, 2])
+    assert anywhere == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (0, 10, 0),
+        (0, 10, -1),
+        (10, 0, 1),
+        (10, 0, -1),
+        (0, 10, 3),
+        (0, 10, 20),
+        (0, 0, 1),
+        (0, float("inf"), 1),
+        (0, 10, float("nan")),
+        (0, "10", 1),
+        (None, 10, 1),
+        (False, 10, 1),
+        (0, True, 1),
+    ],
+)
+def test_a_play_that_leads_nowhere_is_refused(arguments):
+    with pytest.raises((TypeError, ValueError), match="play"):
+        play(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("given", "values"),
+    [
+        (play(0, 3), [0, 1, 2, 3]),
+        (play(0, 200, 50), [0, 50, 100, 150, 200]),
+        (play(0, 1, 0.1), [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]),
+        (play(-0.3, 0.3, 0.1), [-0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3]),
+        (play(0, 0.003, 0.001), [0, 0.001, 0.002, 0.003]),
+        (play(5, 6, 1), [5, 6]),
+    ],
+)
+def test_play_includes_its_end_and_rounds_its_steps(given, values):
+    assert given.values == values
+
+
+@pytest.mark.parametrize("step", [1e-3, 1e-7, 1e-11, 1e-15])
+def test_play_takes_steps_of_any_size(step):
+    assert play(0, 3 * step, step).values == pytest.approx([0, step, 2 * step, 3 * step], rel=1e-9, abs=0)
+
+
+def test_play_of_whole_numbers_has_whole_numbers():
+    assert all(type(value) is int for value in play(0, 200, 10).values)
+
+
+def test_play_finds_a_default_that_a_sum_of_steps_would_miss(shown):
+    assert 3 * 0.1 != 0.3
+    explore(lambda height=0.3: line(height), alt="A line", height=play(0, 1, 0.1))
+    assert decoded(shown[0]["image/png"]) == png(line(0.3))
+
+
+@pytest.mark.parametrize(
+    ("controls", "labels"),
+    [
+        ({"height": [1, 2]}, ["1", "2"]),
+        ({"height": [1.0, 2.5, 0.0005]}, ["1", "2.5", "0.0005"]),
+        ({"height": [1, -2]}, ["1", "−2"]),
+        ({"height": {"low": 1, "high": 9}}, ["low", "high"]),
+        ({"height": play(0, 2)}, ["0", "1", "2"]),
+    ],
+)
+def test_labels_are_what_an_author_would_write(site, controls, labels):
+    explore(line, alt="A line", **controls)
+    assert site[0][MIME]["controls"][0]["labels"] == labels
+
+
+@pytest.mark.parametrize(
+    ("controls", "values"),
+    [
+        ({"height": [3, 1, 2]}, {"height": 1}),
+        ({"height": {"high": 9, "low": 1}}, {"height": 1}),
+        ({"height": play(-1, 5)}, {"height": 1}),
+        ({"thick": True}, {"thick": False}),
+        ({"thick": False}, {"thick": False}),
+        ({"slope": [0, 0.5, 1], "height": [1, 5], "thick": True}, {"slope": 0.5, "height": 1, "thick": False}),
+    ],
+)
+def test_the_first_frame_is_of_the_defaults(anywhere, controls, values):
+    counted = Counted()
+    explore(counted, alt="A line", **controls)
+    assert counted.calls[0] == values
+    assert decoded(anywhere[0]["image/png"]) == png(line())
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [([3, 1, 2], 3), ({"high": 9, "low": 1}, 9), (play(2, 5), 2), (True, True), (False, False)],
+)
+def test_without_a_default_the_first_value_or_the_one_given_is_the_first_frame(anywhere, given, value):
+    counted = Counted(lambda height: line(height))
+    explore(counted, alt="A line", height=given)
+    assert counted.calls[0] == {"height": value}
+
+
+def test_a_default_is_found_by_value_and_by_identity(shown):
+    marker = object()
+    explore(lambda of=None: line(1 if of is None else 5), alt="A line", of={"first": marker, "second": None})
+    assert decoded(shown[0]["image/png"]) == png(line(1))
+    explore(lambda of=marker: line(1 if of is marker else 5), alt="A line", of={"first": 0, "second": marker})
+    assert decoded(shown[1]["image/png"]) == png(line(1))
+
+
+def test_the_fallbacks_are_a_picture_and_its_alternative_text(anywhere):
+    explore(line, alt="A line that rises", height=[1, 2])
+    (bundle,) = anywhere
+    assert bundle["text/plain"] == "A line that rises"
+    assert decoded(bundle["image/png"]) == png(line())
+
+
+class TestPng:
+    def test_is_deterministic(self):
+        assert png(line(3, 2)) == png(line(3, 2))
+        assert png(line(3, 2)) != png(line(3, 2.5))
+
+    def test_of_one_figure_is_the_same_twice(self):
+        figure = line()
+        assert png(figure) == png(figure)
+
+    def test_is_a_palette_picture_of_the_figure_s_own_size(self):
+        picture = Image.open(io.BytesIO(png(line())))
+        assert picture.format == "PNG"
+        assert picture.mode == "P"
+        assert picture.size == (40, 32)
+
+    def test_shows_the_figure(self):
+        figure = Figure(figsize=(1, 1), dpi=20, facecolor="#0072B2")
+        pixels = np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB")).reshape(-1, 3)
+        # Of the eight bits of a channel a palette may lose the last.
+        assert np.abs(pixels.astype(int) - [0x00, 0x72, 0xB2]).max() <= 1
+
+    @pytest.mark.parametrize("figure", [None, b"png", "figure", 3])
+    def test_refuses_what_is_not_a_figure(self, figure):
+        with pytest.raises(TypeError, match="matplotlib Figure"):
+            png(figure)
+
+    def test_leaves_no_figure_open_in_pyplot(self):
+        import matplotlib.pyplot as plt
+
+        plt.switch_backend("agg")
+        kept = plt.figure(figsize=(1, 1), dpi=20)
+        png(plt.figure(figsize=(1, 1), dpi=20))
+        assert [plt.figure(number) for number in plt.get_fignums()] == [kept]
+        plt.close(kept)
+
+
+class TestSite:
+    def test_the_frames_are_all_states_with_the_last_control_fastest(self, site):
+        explore(line, alt="A line", height=[1, 5, 9], slope=[0, 0.5], thick=True)
+        data = json.loads(json.dumps(site[0][MIME]))
+        states = list(itertools.product([1, 5, 9], [0, 0.5], [False, True]))
+        assert len(data["frames"]) == 12
+        for frame, (height, slope, thick) in zip(data["frames"], states, strict=True):
+            assert decoded(frame) == png(line(height=height, slope=slope, thick=thick))
+
+    def test_the_data_describe_picture_and_controls(self, site):
+        def figure(step_size=2, time=1, noise=False):
+            return line(step_size, time, noise)
+
+        explore(figure, alt="A <line>", step_size={"small": 1, "large": 2}, time=play(0, 2), noise=True)
+        data = site[0][MIME]
+        assert data["alt"] == "A <line>"
+        assert (data["width"], data["height"]) == (40, 32)
+        described = [[c[key] for key in ("name", "title", "kind", "labels", "default")] for c in data["controls"]]
+        assert described == [
+            ["step_size", "step size", "range", ["small", "large"], 1],
+            ["time", "time", "play", ["0", "1", "2"], 1],
+            ["noise", "noise", "checkbox", ["off", "on"], 0],
+        ]
+
+    def test_nothing_of_a_live_widget_is_shown(self, site):
+        before = set(_instances)
+        explore(line, alt="A line", height=[1, 2])
+        assert set(site[0]) == {"text/plain", "image/png", MIME}
+        assert set(_instances) == before
+
+    def test_each_frame_is_drawn_once(self, site):
+        counted = Counted()
+        explore(counted, alt="A line", height=[1, 2, 3], thick=True)
+        assert len(counted.calls) == 6
+        assert len({tuple(call.items()) for call in counted.calls}) == 6
+
+    @pytest.mark.parametrize("dead", ["before", "after"])
+    def test_a_control_that_changes_nothing_beside_the_defaults_is_refused(self, site, dead):
+        def figure(height=5, slope=0.5):
+            hidden = height <= 5 if dead == "before" else height >= 5
+            return line(5 if hidden else height, slope)
+
+        with pytest.raises(ValueError, match=r"'height' is dead: .*'5' to '(1|9)'"):
+            explore(figure, alt="A line", slope=[0.5, 2], height=[1, 5, 9])
+        assert site == []
+
+    def test_a_control_may_rest_away_from_the_defaults(self, site):
+        def figure(height=1, slope=0.5):
+            return line(min(height, 5), slope if height < 5 else 0)
+
+        explore(figure, alt="A line", height=[1, 5, 9], slope=[0.5, 2])
+        assert len(site[0][MIME]["frames"]) == 6
+
+    def test_more_frames_than_a_page_should_hold_are_refused_undrawn(self, site, monkeypatch):
+        counted = Counted()
+        with pytest.raises(ValueError, match=r"11 × 11 = 121 frames.*at most 120"):
+            explore(counted, alt="A line", height=play(0, 10), slope=play(0, 5, 0.5))
+        assert len(counted.calls) <= 1
+        monkeypatch.setattr(module, "MOST_FRAMES", 6)
+        explore(line, alt="A line", height=[1, 2, 3], thick=True)
+        with pytest.raises(ValueError, match="7 frames"):
+            explore(line, alt="A line", height=play(0, 6))
+        assert len(site) == 1
+
+    def test_a_frame_that_raises_anywhere_in_the_grid_fails_the_build(self, site):
+        def figure(height=1, thick=False):
+            if height == 9 and thick:
+                raise RuntimeError("only in the last corner")
+            return line(height, thick=thick)
+
+        with pytest.raises(RuntimeError, match="only in the last corner"):
+            explore(figure, alt="A line", height=[1, 5, 9], thick=True)
+        assert site == []
+
+    def test_a_value_may_be_anything(self, site):
+        class Uncopied:
+            height = 5
+
+            def __deepcopy__(self, memo):
+                raise RuntimeError("a network or a walk is not to be copied for its label's sake")
+
+        explore(lambda of=None: line(of.height if of else 1), alt="A line", of={"none": None, "some": Uncopied()})
+        assert len(site[0][MIME]["frames"]) == 2
+
+
+class TestLive:
+    def test_no_frame_but_the_first_is_drawn_ahead(self, shown):
+        counted = Counted()
+        explore(counted, alt="A line", height=[1, 5, 9], thick=True)
+        assert len(counted.calls) == 1
+        assert Widgets(shown[0]).image.value == png(line())
+
+    def test_many_values_are_no_burden_in_a_kernel(self, shown):
+        explore(line, alt="A line", height=play(0, 200))
+        assert len(shown) == 1
+
+    def test_moving_a_slider_shows_the_frame_of_its_value(self, shown):
+        explore(line, alt="A line", height=[1, 5, 9], slope=[0, 0.5, 1])
+        widgets = Widgets(shown[0])
+        widgets.sliders["height"].index = 2
+        assert widgets.image.value == png(line(height=9))
+        widgets.sliders["slope"].index = 0
+        assert widgets.image.value == png(line(height=9, slope=0))
+        widgets.sliders["height"].index = 1
+        assert widgets.image.value == png(line(height=5, slope=0))
+
+    def test_ticking_a_checkbox_shows_its_frame(self, shown):
+        explore(line, alt="A line", thick=True, height=[1, 5])
+        widgets = Widgets(shown[0])
+        widgets.checkboxes["thick"].value = True
+        assert widgets.image.value == png(line(thick=True))
+        widgets.sliders["height"].index = 1
+        assert widgets.image.value == png(line(height=5, thick=True))
+        widgets.checkboxes["thick"].value = False
+        assert widgets.image.value == png(line(height=5))
+
+    def test_a_checkbox_starts_as_the_default_says(self, shown):
+        explore(lambda thick=True: line(thick=thick), alt="A line", thick=False)
+        assert Widgets(shown[0]).checkboxes["thick"].value is True
+
+    def test_a_slider_starts_at_the_default_and_names_its_values(self, shown):
+        explore(lambda step_size=0.0005: line(step_size), alt="A line", step_size=[0.1, 0.0005])
+        slider = Widgets(shown[0]).sliders["step size"]
+        assert slider.index == 1
+        assert slider.label == "0.0005"
+        assert slider.tooltip == "step size"
+        assert slider.style.description_width == "initial"
+
+    def test_controls_stand_in_the_order_given(self, shown):
+        explore(line, alt="A line", slope=[0, 0.5], height=[1, 5])
+        assert list(Widgets(shown[0]).sliders) == ["slope", "height"]
+
+    def test_a_figure_drawn_before_is_not_drawn_again(self, shown):
+        counted = Counted()
+        explore(counted, alt="A line", height=[1, 5, 9])
+        slider = Widgets(shown[0]).sliders["height"]
+        for index in (1, 2, 1, 0, 2, 0):
+            slider.index = index
+        assert [call["height"] for call in counted.calls] == [1, 5, 9]
+        assert Widgets(shown[0]).image.value == png(line())
+
+    def test_the_last_of_many_moves_is_what_stands(self, shown):
+        explore(line, alt="A line", height=play(0, 9))
+        widgets = Widgets(shown[0])
+        for index in (3, 8, 2, 7):
+            widgets.sliders["height"].index = index
+        assert widgets.image.value == png(line(height=7))
+
+    def test_play_and_slider_are_linked(self, shown):
+        before = set(_instances)
+        explore(line, alt="A line", height=play(-1, 5, 2))
+        widgets = Widgets(shown[0])
+        (button,), slider = widgets.of(ipywidgets.Play), widgets.sliders["height"]
+        assert (button.min, button.max, button.value, button.step) == (0, 3, 1, 1)
+        assert slider.index == 1
+        (link,) = (
+            _instances[i]
+            for i in set(_instances) - before
+            if isinstance(_instances[i], ipywidgets.widgets.widget_link.Link)
+        )
+        assert type(link) is ipywidgets.widgets.widget_link.Link  # both ways, where a DirectionalLink goes one
+        assert {link.source, link.target} == {(button, "value"), (slider, "index")}
+
+    def test_a_list_has_no_play_button(self, shown):
+        explore(line, alt="A line", height=[1, 5])
+        assert Widgets(shown[0]).of(ipywidgets.Play) == []
+
+    def test_an_exception_in_a_redraw_is_shown_and_the_next_move_works(self, shown):
+        def fragile(height=1):
+            if height == 5:
+                raise ValueError("no height of 5 <here>")
+            return line(height)
+
+        counted = Counted(fragile)
+        explore(counted, alt="A line", height=[1, 5, 9])
+        widgets = Widgets(shown[0])
+        assert widgets.message.value == ""
+        widgets.sliders["height"].index = 1
+        assert "ValueError" in widgets.message.value
+        assert "no height of 5 &lt;here&gt;" in widgets.message.value
+        assert "height 5" in widgets.message.value
+        assert widgets.image.value == png(line())
+        widgets.sliders["height"].index = 2
+        assert widgets.message.value == ""
+        assert widgets.image.value == png(line(height=9))
+        widgets.sliders["height"].index = 1
+        assert "ValueError" in widgets.message.value
+        assert [call["height"] for call in counted.calls] == [1, 5, 9, 5]
+
+    def test_a_redraw_that_returns_no_figure_is_shown_too(self, shown):
+        explore(lambda height=1: line() if height == 1 else None, alt="A line", height=[1, 5])
+        widgets = Widgets(shown[0])
+        widgets.sliders["height"].index = 1
+        assert "must return a matplotlib Figure" in widgets.message.value
+
+    def test_two_figures_keep_to_themselves(self, shown):
+        explore(line, alt="A line", height=[1, 5])
+        explore(line, alt="A line", height=[1, 9])
+        first, second = map(Widgets, shown)
+        first.sliders["height"].index = 1
+        assert first.image.value == png(line(height=5))
+        assert second.image.value == png(line())
+        assert second.sliders["height"].index == 0
+
+    def test_an_empty_site_variable_is_a_live_kernel(self, shown, monkeypatch):
+        monkeypatch.setenv("NOTES_SITE", "")
+        explore(line, alt="A line", height=[1, 5])
+        assert VIEW in shown[0]
+        assert MIME not in shown[0]

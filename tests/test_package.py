@@ -1,0 +1,182 @@
+"""The package as a whole: importing it does nothing, and its modules know of each other in one direction only."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import notes
+
+FOLDER = Path(notes.__file__).parent
+SOURCES = {
+    ".".join(("notes", *path.relative_to(FOLDER).with_suffix("").parts)).removesuffix(".__init__"): path
+    for path in sorted(FOLDER.rglob("*.py"))
+}
+MATHEMATICS = {
+    f"notes.{name}" for name in ("mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training")
+}
+BOOK = {f"notes.{name}" for name in ("explore", "claims", "site", "build")}
+
+
+def imports(name):
+    """The modules that a module imports by name, wherever in it, in full."""
+    path = SOURCES[name]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package.split(".")[: len(package.split(".")) + 1 - node.level]) if node.level else ""
+            base = ".".join(filter(None, [base, node.module]))
+            found |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in SOURCES else base for alias in node.names}
+    return found
+
+
+def reaches(name):
+    """The modules of the package that a module imports, directly or through others."""
+    seen, waiting = set(), [name]
+    while waiting:
+        for found in imports(waiting.pop()) & set(SOURCES) - seen:
+            seen.add(found)
+            waiting.append(found)
+    return seen
+
+
+def is_figure(name):
+    return name.startswith("notes.figures.")
+
+
+def fresh(code, *arguments):
+    """What code prints as JSON in an interpreter of its own, where it must print nothing else and warn of nothing."""
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    return json.loads(run.stdout)
+
+
+IMPORT_EACH = """
+import importlib, json, locale, logging, os, random, signal, socket, sys, warnings
+
+outside, inside = json.loads(sys.argv[1])
+for name in outside:
+    importlib.import_module(name)
+
+import matplotlib, numpy, torch
+
+def refuse(*args, **kwargs):
+    raise AssertionError("the network was asked for")
+
+socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
+
+def state():
+    return {
+        "torch random state": torch.get_rng_state().tolist(),
+        "NumPy random state": repr(numpy.random.get_state()),
+        "Python random state": repr(random.getstate()),
+        "torch settings": repr((torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled(),
+                                torch.are_deterministic_algorithms_enabled(), torch.get_float32_matmul_precision(),
+                                torch._tensor_str.PRINT_OPTS)),
+        "NumPy settings": repr((numpy.geterr(), numpy.get_printoptions())),
+        "rcParams": repr(dict(matplotlib.rcParams)),
+        "styles": repr(sorted(matplotlib.style.library)) if "matplotlib.style" in sys.modules else "",
+        "warning filters": repr(warnings.filters),
+        "environment": repr(sorted(os.environ.items())),
+        "working directory": os.getcwd(),
+        "search path": repr(sys.path),
+        "hooks": repr((sys.excepthook, sys.displayhook, signal.getsignal(signal.SIGINT))),
+        "logging": repr((logging.root.level, logging.root.handlers)),
+        "locale": repr(locale.setlocale(locale.LC_ALL)),
+        "pyplot": "matplotlib.pyplot" in sys.modules,
+    }
+
+changed = {}
+for name in inside:
+    before = state()
+    importlib.import_module(name)
+    after = state()
+    changed[name] = [key for key in before if before[key] != after[key]]
+print(json.dumps(changed))
+"""
+
+
+def test_importing_a_module_changes_nothing_says_nothing_and_needs_no_pyplot():
+    outside = sorted({found for name in SOURCES for found in imports(name) if found.split(".")[0] != "notes"})
+    assert "torch" in outside
+    changed = fresh(IMPORT_EACH, json.dumps([outside, list(SOURCES)]))
+    assert changed == {name: [] for name in SOURCES}
+
+
+def test_pyplot_is_imported_nowhere():
+    for name in SOURCES:
+        assert not {found for found in imports(name) if found.startswith(("matplotlib.pyplot", "pylab"))}, name
+
+
+def test_nothing_is_re_exported():
+    public = fresh("import json, notes; print(json.dumps([n for n in vars(notes) if not n.startswith('__')]))")
+    assert public == []
+    assert not hasattr(notes, "__all__")
+    (docstring,) = ast.parse(SOURCES["notes"].read_text(encoding="utf-8")).body
+    assert ast.get_docstring(ast.Module([docstring], []))
+
+
+def test_the_figures_package_re_exports_nothing_either():
+    body = ast.parse(SOURCES["notes.figures"].read_text(encoding="utf-8")).body
+    assert all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_a_module_says_what_it_is(name):
+    if name != "notes.figures":
+        assert ast.get_docstring(ast.parse(SOURCES[name].read_text(encoding="utf-8"))), name
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_no_module_imports_a_chapter(name):
+    assert not {found for found in imports(name) if found.split(".")[0] in {"book", "tests", "benchmarks", "tools"}}
+
+
+@pytest.mark.parametrize("name", sorted(MATHEMATICS & set(SOURCES)))
+def test_mathematics_knows_no_picture_and_no_book(name):
+    reached = reaches(name)
+    assert not reached & (BOOK | {"notes.plots"})
+    assert not any(map(is_figure, reached))
+    outside = {found.split(".")[0] for found in imports(name)}
+    assert not outside & {"numpy", "matplotlib", "PIL", "IPython", "ipywidgets"}
+
+
+def test_mixtures_stand_on_nothing():
+    assert reaches("notes.mixtures") <= {"notes._arguments"}
+
+
+def test_explore_and_claims_know_no_mathematics_and_no_figure():
+    reached = reaches("notes.explore") | reaches("notes.claims")
+    assert not reached & (MATHEMATICS | {"notes.plots"})
+    assert not any(map(is_figure, reached))
+    loaded = fresh("import json, sys, notes.explore, notes.claims; print(json.dumps([*sys.modules]))")
+    assert not set(loaded) & (MATHEMATICS | {"notes.plots"})
+    assert not any(map(is_figure, loaded))
+
+
+@pytest.mark.parametrize("name", sorted(filter(is_figure, SOURCES)))
+def test_figures_know_neither_the_book_nor_each_other(name):
+    reached = reaches(name)
+    assert not reached & BOOK
+    assert not any(map(is_figure, reached))
+
+
+def test_plots_know_no_figure_and_not_the_book():
+    reached = reaches("notes.plots") if "notes.plots" in SOURCES else set()
+    assert not reached & BOOK
+    assert not any(map(is_figure, reached))
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_no_module_imports_itself_in_a_circle(name):
+    assert name not in reaches(name)
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends():
+    assert not {name.rpartition(".")[2] for name in SOURCES} & {"utils", "util", "helpers", "helper", "common", "misc"}
