@@ -40,14 +40,19 @@ def count(name, value, least=1):
     return int(value)
 
 
-def floating(name, value):
-    """Array-like to a floating tensor: float64 stays, everything else becomes float32."""
+def floating(name, value, like=None):
+    """A tensor or numbers as a floating tensor, of the dtype and on the device of the tensor ``like`` where given.
+
+    Otherwise floating tensors and arrays keep their dtype, and everything else gets PyTorch's default one.
+    """
     try:
         tensor = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be a tensor or numbers, got {type(value).__name__}") from error
-    if tensor.is_complex():
-        raise TypeError(f"{name} must be real, got {tensor.dtype}")
+    if tensor.is_complex() or tensor.dtype == torch.bool:
+        raise TypeError(f"{name} must be real numbers, got {tensor.dtype}")
+    if like is not None:  # from the value, not the tensor: Python's numbers are not to pass through float32
+        return torch.as_tensor(value, dtype=like.dtype, device=like.device)
     return tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
 
 

@@ -2,6 +2,7 @@
 
 import html
 import math
+import numbers
 
 from IPython.display import display
 
@@ -39,14 +40,21 @@ def claim(statement, measured, expected, *, rtol=0.0, atol=0.0, error=None):
         raise ValueError(
             f"{statement}: a tolerance of {tolerance:.2g} is below 5 standard errors of {float(error):.2g}"
         )
+    digits = 4
+    while (
+        measured != expected
+        and _text(measured, digits) == _text(expected, digits)
+        and abs(measured - expected) > tolerance
+    ):
+        digits += 1  # a failure shows where the two differ
     data = {
         "statement": statement,
-        "measured": _text(measured) + (f" ± {_text(float(error), 2)}" if error is not None else ""),
-        "expected": _text(expected),
+        "measured": _text(measured, digits) + (f" ± {_text(float(error), 2)}" if error is not None else ""),
+        "expected": _text(expected, digits),
         "tolerance": _tolerance(rtol, atol),
     }
     line = "{statement}: measured {measured}, expected {expected}, tolerance {tolerance}".format(**data)
-    if abs(measured - expected) > tolerance:
+    if fails:
         raise AssertionError(line)
     display({"text/plain": "✓ " + line, "text/html": as_html(data), MIME: data}, raw=True)
 
@@ -61,10 +69,12 @@ def as_html(data):
 
 
 def _number(name, value):
-    try:
-        return float(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}") from error
+    """A number or a 0-dim tensor or array as a float, NaN and infinity included."""
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__} {value!r}")
+    return float(value)
 
 
 def _text(number, digits=4):

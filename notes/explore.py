@@ -44,8 +44,9 @@ class play:
     @property
     def values(self):
         n_steps = round((self.stop - self.start) / self.step)
-        # Rounded, so that 3 · 0.1 is the 0.3 that an author writes.
-        return [self.start] + [round(self.start + i * self.step, 10) for i in range(1, n_steps)] + [self.stop]
+        digits = 12 - math.floor(math.log10(self.step))  # so that 3 · 0.1 is the 0.3 that an author writes
+        inner = [round(self.start + i * self.step, digits) for i in range(1, n_steps)]
+        return [self.start, *inner, self.stop]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,9 @@ class _Control:
     @property
     def title(self):
         return self.name.replace("_", " ")
+
+    def for_site(self):
+        return {key: getattr(self, key) for key in ("name", "title", "kind", "labels", "default")}
 
 
 def explore(figure, *, alt, **controls):
@@ -181,7 +185,7 @@ def _for_site(controls, draw, default, alt):
             "alt": alt,
             "width": width,
             "height": height,
-            "controls": [{**dataclasses.asdict(c), "title": c.title, "values": None} for c in controls],
+            "controls": [c.for_site() for c in controls],
             "frames": encoded,
         },
     }

@@ -29,19 +29,19 @@ def fokker_planck(density, initial, times, grid):
     Source: Risken, *The Fokker–Planck Equation* (1989); Scharfetter & Gummel (1969), https://doi.org/10.1109/T-ED.1969.16566.
     """
     grid = even_grid("grid", grid)
-    initial = check.finite("initial", check.floating("initial", initial)).double()
+    initial = check.finite("initial", check.floating("initial", initial, like=grid))
     if initial.shape != grid.shape:
         raise ValueError(f"initial must have the grid's shape {tuple(grid.shape)}, got {tuple(initial.shape)}")
     if (initial < 0).any() or initial.sum() == 0:
         raise ValueError("initial must be a density: non-negative and not zero everywhere")
-    times = check.finite("times", check.floating("times", times)).double()
+    times = check.finite("times", check.floating("times", times, like=grid))
     if times.ndim != 1 or len(times) == 0 or times[0] < 0 or (times.diff() <= 0).any():
         raise ValueError(f"times must increase from 0 on, got {times.tolist()}")
     rates = _rates(density, grid)
     law = initial / (initial.sum() * (grid[1] - grid[0]))
     out, now, propagators = [], 0.0, {}
     for time in times.tolist():
-        gap = round(time - now, 12)  # equal steps share one propagator, whatever their last bit
+        gap = float(f"{time - now:.12g}")  # equal steps share one propagator, whatever their last bit
         if gap > 0:
             if gap not in propagators:
                 propagators[gap] = torch.linalg.matrix_exp(gap * rates)
@@ -79,16 +79,20 @@ def committor(density, left, right, grid):
             f"left and right must satisfy {grid[0]:g} ≤ left < right ≤ {grid[-1]:g}, got {left} and {right}"
         )
     inside = grid.clamp(left, right)
-    log_prob = check.one_each("density.log_prob", density.log_prob(inside[:, None]), inside[:, None])
+    log_prob = _log_prob(density, inside)
     climbed = torch.cumulative_trapezoid((log_prob.min() - log_prob).exp(), inside)
     return 1 - torch.cat([climbed.new_zeros(1), climbed]) / climbed[-1]
 
 
+def _log_prob(density, grid):
+    """The log-density at the points of a grid, all of it finite."""
+    log_prob = check.one_each("density.log_prob", density.log_prob(grid[:, None]), grid[:, None])
+    return check.finite("density.log_prob on the grid", log_prob)
+
+
 def _rates(density, grid):
     """The generator R of the cell masses, dρ/dt = R ρ: R[i, j] is the rate from cell j to cell i."""
-    log_prob = check.finite(
-        "density.log_prob on grid", check.one_each("density.log_prob", density.log_prob(grid[:, None]), grid[:, None])
-    )
+    log_prob = _log_prob(density, grid)
     climb = -log_prob.diff()  # of the energy −log p, from each cell to the next
     spacing = (grid[1] - grid[0]).item()
     up, down = _bernoulli(climb) / spacing**2, _bernoulli(-climb) / spacing**2

@@ -164,7 +164,7 @@ def stationary_law(score, step_size, grid):
 
 def even_grid(name, grid):
     """A one-dimensional, evenly spaced, increasing grid in float64."""
-    grid = check.finite(name, check.floating(name, grid)).double()
+    grid = check.finite(name, check.floating(name, grid, like=torch.empty(0, dtype=torch.float64)))
     if grid.ndim != 1 or len(grid) < 3:
         raise ValueError(f"{name} must be one-dimensional with at least 3 points, got shape {tuple(grid.shape)}")
     gaps = grid.diff()

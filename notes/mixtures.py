@@ -36,12 +36,12 @@ class GaussianMixture:
         if means.ndim != 2 or 0 in means.shape:
             raise ValueError(f"means must have shape (K, d) with K, d ≥ 1, got {tuple(means.shape)}")
         n_components = means.shape[0]
-        stds = check.floating("stds", stds).to(means)
+        stds = check.floating("stds", stds, like=means)
         if stds.shape not in [(), (n_components,)]:
             raise ValueError(f"stds must be a number or have shape ({n_components},), got {tuple(stds.shape)}")
         if weights is None:
             weights = means.new_ones(n_components)
-        weights = check.floating("weights", weights).to(means)
+        weights = check.floating("weights", weights, like=means)
         if weights.shape != (n_components,):
             raise ValueError(f"weights must have shape ({n_components},), got {tuple(weights.shape)}")
         check.finite("means", means)
@@ -50,10 +50,11 @@ class GaussianMixture:
             raise ValueError(f"stds must be positive, got {stds.min().item()}")
         if (weights < 0).any():
             raise ValueError(f"weights must not be negative, got {weights.min().item()}")
-        if weights.sum() == 0:
+        if weights.max() == 0:
             raise ValueError("weights must not all be zero")
         self.means = means
         self.stds = stds.expand(n_components).clone()
+        weights = weights / weights.max()  # large ones would overflow in their sum
         self.weights = weights / weights.sum()
 
     def __repr__(self):
@@ -78,7 +79,7 @@ class GaussianMixture:
 
         ``x`` is (n, d); returns (n,). Right in the far tails, where p itself underflows.
         """
-        return self._map(x, lambda offset, joint, stds: joint.logsumexp(0))
+        return self._map(*self._prepare(x), lambda block, joint: joint.logsumexp(0))
 
     def score(self, x):
         r"""Stein's score in closed form: the pull of each component, weighted by its responsibility.
@@ -88,39 +89,46 @@ class GaussianMixture:
 
         ``x`` is (n, d); returns (n, d), in one over the units of x.
         """
+        means, stds, x = self._prepare(x)
 
-        def pull(offset, joint, stds):
+        def pull(block, joint):
             weight = joint.softmax(0) / stds.square()[:, None]
-            return (weight[:, None] * offset).sum(0).T
+            return (means.T @ weight - block * weight.sum(0)).T
 
-        return self._map(x, pull)
+        return self._map(means, stds, x, pull)
 
     def components(self, x):
         """The most responsible component for each row of x (n, d). Returns (n,), whole numbers."""
-        return self._map(x, lambda offset, joint, stds: joint.argmax(0))
+        return self._map(*self._prepare(x), lambda block, joint: joint.argmax(0))
 
     def smoothed(self, sigma):
         r"""The law of x + σz, z ~ N(0, I): again a mixture, with stds :math:`\sqrt{\sigma_k^2 + \sigma^2}`."""
         sigma = self.stds.new_tensor(check.positive("sigma", sigma))
         return GaussianMixture(self.means, self.stds.hypot(sigma), self.weights)
 
-    def _map(self, x, function):
-        """Apply ``function(offset, joint, stds)`` to blocks of rows and join what comes back.
-
-        ``offset`` is (K, d, b), μ_k − x; ``joint`` is (K, b), log w_k + log N(x; μ_k, σ_k² I). Differences are taken
-        directly, so a shift of everything costs nothing, and the points lie along the last axis: a softmax over a short
-        last axis is many times slower.
-        """
+    def _prepare(self, x):
+        """Means, stds and points in one dtype, and around the mean of the mixture, where differences lose least."""
         check.points("x", x, self.dim)
         dtype = torch.promote_types(self.means.dtype, x.dtype)
-        means, stds, x = self.means.to(dtype), self.stds.to(dtype), x.to(dtype)
-        constant = self.weights.to(dtype).log() - self.dim * (stds.log() + 0.5 * math.log(2 * math.pi))
-        scale = (-0.5 / stds**2)[:, None]
+        means = self.means.to(dtype)
+        centre = self.weights.to(dtype) @ means
+        return means - centre, self.stds.to(dtype), x.to(dtype) - centre
+
+    def _map(self, means, stds, x, function):
+        """Apply ``function(block, joint)`` to blocks of points and join what comes back.
+
+        ``block`` is (d, b); ``joint`` is (K, b), log w_k + log N(x; μ_k, σ_k² I). The points lie along the last axis: a
+        softmax over a short last axis is many times slower. Squares are of differences, never expanded.
+        """
+        constant = self.weights.to(x).log() - self.dim * (stds.log() + 0.5 * math.log(2 * math.pi))
+        scale = (-0.5 / stds.square())[:, None]
         out = []
-        for block in x.split(max(1, _BLOCK // means.numel())) if len(x) else [x]:
-            offset = means[:, :, None] - block.T
-            joint = torch.addcmul(constant[:, None], offset.square().sum(1), scale)
-            out.append(function(offset, joint, stds))
+        for rows in x.split(max(1, _BLOCK // len(means))) if len(x) else [x]:
+            block = rows.T.contiguous()
+            squared = sum(
+                (mean[:, None] - coordinate).square() for mean, coordinate in zip(means.T, block, strict=True)
+            )
+            out.append(function(block, torch.addcmul(constant[:, None], squared, scale)))
         return out[0] if len(out) == 1 else torch.cat(out)
 
 
@@ -146,10 +154,12 @@ def swiss_roll(n_components=60, std=0.1, turns=1.5):
     """A spiral from radius ½ to 2 in ``turns`` turns, its ``n_components`` Gaussians equally spaced along it."""
     n_components = check.count("n_components", n_components, least=2)
     total = 2 * math.pi * check.positive("turns", turns)
-    fine = torch.linspace(0, 1, 4096, dtype=torch.float64)
-    length = torch.cumulative_trapezoid(((0.5 + 1.5 * fine) ** 2 * total**2 + 1.5**2).sqrt(), fine)
-    wanted = torch.linspace(0, length[-1].item(), n_components, dtype=torch.float64)
-    t = fine[1 + torch.searchsorted(length, wanted).clamp(max=len(length) - 1)]
+    fine = torch.linspace(0, 1, 4097, dtype=torch.float64)
+    speed = ((0.5 + 1.5 * fine).square() * total**2 + 1.5**2).sqrt()
+    length = torch.cat([torch.zeros_like(fine[:1]), torch.cumulative_trapezoid(speed, fine)])
+    wanted = torch.linspace(0, 1, n_components, dtype=torch.float64) * length[-1]
+    after = torch.searchsorted(length, wanted).clamp(1, len(fine) - 1)
+    t = fine[after] - (length[after] - wanted) / (length[after] - length[after - 1]) * fine[1]
     radius = 0.5 + 1.5 * t
     return _along([radius * (total * t).cos(), radius * (total * t).sin()], std)
 

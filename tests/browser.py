@@ -1,0 +1,289 @@
+"""What a reader does to a page and sees of it, for the tests that drive a real browser."""
+
+import contextlib
+import functools
+import html
+import http.server
+import json
+import threading
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from selenium.webdriver import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
+
+
+class Server:
+    """Serves folders on loopback, each below its name; ``delay(path)`` is how many seconds an answer is held back."""
+
+    def __init__(self, **folders):
+        self.folders, self.delay = folders, lambda path: 0.0
+        server = self
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def translate_path(self, path):
+                name, _, rest = unquote(urlsplit(path).path).lstrip("/").partition("/")
+                return str(server.folders[name] / rest) if name in server.folders else "/nonexistent"
+
+            def do_GET(self):
+                time.sleep(server.delay(self.path))
+                with contextlib.suppress(ConnectionError):
+                    super().do_GET()
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.address = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def url(self, page):
+        """Where a page, as "site/book/intro.html", is to be had."""
+        return self.address + page
+
+    def file(self, url):
+        """The file on disk behind an address of this server."""
+        name, _, rest = unquote(urlsplit(url).path).lstrip("/").partition("/")
+        return self.folders[name] / rest
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def wait(driver, condition, message, seconds=5):
+    """The first truthy value of ``condition()``; fails with the message."""
+    return WebDriverWait(driver, seconds, poll_frequency=0.02).until(lambda _: condition(), message)
+
+
+def open_page(driver, url):
+    """Open a page and wait until it is whole: loaded, and its formulas typeset."""
+    driver.get("about:blank")  # or a move to another fragment of the same page would not load it
+    driver.get(url)
+    driver.execute_async_script(
+        """const done = arguments[0];
+        Promise.resolve(window.MathJax?.startup?.promise).then(() => requestAnimationFrame(() => setTimeout(done)));"""
+    )
+
+
+def figures(driver):
+    """The moving figures of the page."""
+    return [Figure(driver, root) for root in driver.find_elements(By.CSS_SELECTOR, ".explore")]
+
+
+class Figure:
+    """A moving figure of the page in the browser: what it is made of, and what it shows now."""
+
+    def __init__(self, driver, root):
+        self.driver, self.root = driver, root
+        self.frames = root.get_attribute("data-frames").split()
+        self.inputs = root.find_elements(By.TAG_NAME, "input")
+        self.labels = [
+            json.loads(i.get_attribute("data-labels")) if is_slider(i) else ["off", "on"] for i in self.inputs
+        ]
+        self.names = [i.get_attribute("name") for i in self.inputs]
+        self.titles = [i.find_element(By.XPATH, "./ancestor::label/span").text for i in self.inputs]
+        self.id = driver.execute_script("return arguments[0].closest('figure').id", root)
+
+    @property
+    def image(self):
+        return self.root.find_element(By.TAG_NAME, "img")
+
+    @property
+    def play(self):
+        return next(iter(self.root.find_elements(By.CSS_SELECTOR, ".explore-play")), None)
+
+    def state(self):
+        """The index of each control's value."""
+        return self.driver.execute_script(
+            """return [...arguments[0].querySelectorAll("input")]
+              .map((input) => input.type === "checkbox" ? +input.checked : +input.value)""",
+            self.root,
+        )
+
+    def frame(self, state):
+        """The file that holds the picture of a state."""
+        index = 0
+        for value, labels in zip(state, self.labels, strict=True):
+            index = index * len(labels) + value
+        return self.frames[index]
+
+    def shown(self):
+        """The file of the picture that is on the screen, once it is decoded."""
+        return self.driver.execute_script(
+            "const i = arguments[0].querySelector('img');"
+            "return i.complete && i.naturalWidth > 0 ? i.currentSrc.split('/').pop() : ''",
+            self.root,
+        )
+
+    def said(self):
+        """What is said of each control's value: beside it, to a screen reader, and in the picture's description."""
+        return self.driver.execute_script(
+            """const root = arguments[0], alt = root.querySelector("img").alt;
+            return [...root.querySelectorAll("input")].map((input) => {
+              const control = input.closest(".explore-control"), title = control.querySelector("span").textContent;
+              const beside = control.querySelector("output")?.textContent ?? null;
+              return [beside, input.getAttribute("aria-valuetext"), alt.includes(`${title} ${arguments[1].shift()}`)];
+            })""",
+            self.root,
+            [labels[value] for labels, value in zip(self.labels, self.state(), strict=True)],
+        )
+
+    def shows(self, state, seconds=5):
+        """Wait until the picture is that of a state, and everything said about it agrees."""
+        wait(
+            self.driver, lambda: self.state() == list(state), f"{self.id}: the controls do not come to {state}", seconds
+        )
+        wait(
+            self.driver,
+            lambda: self.shown() == self.frame(state),
+            f"{self.id}: the picture of {state} does not appear",
+            seconds,
+        )
+        spoken = [
+            [labels[value]] * 2 if is_slider(item) else [None, None]
+            for item, labels, value in zip(self.inputs, self.labels, state, strict=True)
+        ]
+        assert self.said() == [[*words, True] for words in spoken]
+
+    def scroll_to(self, element=None):
+        self.driver.execute_script(
+            "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element or self.root
+        )
+
+
+def is_slider(item):
+    return item.get_attribute("type") == "range"
+
+
+def place(driver, slider, value):
+    """Where on the screen a slider's thumb stands for one of its values."""
+    box = driver.execute_script("return arguments[0].getBoundingClientRect().toJSON()", slider)
+    thumb = 16
+    share = value / int(slider.get_attribute("max"))
+    return box["x"] + thumb / 2 + (box["width"] - thumb) * share, box["y"] + box["height"] / 2
+
+
+def by_mouse(figure, at, value):
+    """Set a control by mouse: a click on the checkbox, or the slider's thumb dragged to its value."""
+    driver, item = figure.driver, figure.inputs[at]
+    figure.scroll_to(item)
+    if not is_slider(item):
+        ActionChains(driver, duration=0).click(item).perform()
+        return
+    drag(driver, place(driver, item, figure.state()[at]), place(driver, item, value))
+
+
+def drag(driver, start, *points, hold=0):
+    """Press at a point of the screen, move through others, let go."""
+    mouse = ActionChains(driver, duration=hold)
+    pointer = mouse.w3c_actions.pointer_action
+    pointer.move_to_location(*map(round, start))
+    pointer.pointer_down()
+    for point in points:
+        pointer.move_to_location(*map(round, point))
+    pointer.pointer_up()
+    mouse.w3c_actions.perform()
+
+
+def by_touch(figure, at, value):
+    """Set a control by finger: a tap on the checkbox, or the slider's thumb dragged to its value."""
+    driver, item = figure.driver, figure.inputs[at]
+    figure.scroll_to(item)
+    if not is_slider(item):
+        box = driver.execute_script("return arguments[0].getBoundingClientRect().toJSON()", item)
+        where = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [where]})
+        driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        return
+    start, end = place(driver, item, figure.state()[at]), place(driver, item, value)
+    for kind, point in [("touchStart", start), ("touchMove", end), ("touchMove", end), ("touchEnd", None)]:
+        where = [{"x": point[0], "y": point[1]}] if point else []
+        driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": where})
+        time.sleep(0.05)  # a finger that leaves at speed flings the page, and the next tap only stops it
+
+
+def by_keyboard(figure, at, value):
+    """Set a control by its keys: the space bar, or as many arrow keys as there are steps."""
+    item = figure.inputs[at]
+    figure.driver.execute_script("arguments[0].focus()", item)
+    if is_slider(item):
+        steps = value - figure.state()[at]
+        item.send_keys((Keys.ARROW_RIGHT if steps > 0 else Keys.ARROW_LEFT) * abs(steps))
+    else:
+        item.send_keys(Keys.SPACE)
+
+
+def requests(driver):
+    """Every address asked for since the last call."""
+    messages = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
+    sent = (m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent")
+    return [url for url in sent if not url.startswith(("data:", "blob:", "about:", "chrome:"))]
+
+
+def errors(driver):
+    """What the page reported to the console as an error since the last call, exceptions included."""
+    return [entry["message"] for entry in driver.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def faint_texts(driver, selector):
+    """The visible texts below a contrast ratio of 4.5 with what lies behind them, after WCAG 2."""
+    return driver.execute_script(
+        """
+        const painter = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+        const rgba = (colour) => {
+          painter.clearRect(0, 0, 1, 1); painter.fillStyle = colour; painter.fillRect(0, 0, 1, 1);
+          const [r, g, b, a] = painter.getImageData(0, 0, 1, 1).data; return [r, g, b, a / 255];
+        };
+        const over = (top, below) => [0, 1, 2].map((i) => top[3] * top[i] + (1 - top[3]) * below[i]).concat(1);
+        const luminance = (c) => [0.2126, 0.7152, 0.0722].reduce((sum, weight, i) => {
+          const v = c[i] / 255; return sum + weight * (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4); }, 0);
+        const contrast = (element) => {
+          const layers = [];
+          let opacity = 1;
+          for (let e = element; e; e = e.parentElement) {
+            layers.push(rgba(getComputedStyle(e).backgroundColor));
+            opacity *= Number(getComputedStyle(e).opacity);
+          }
+          const behind = layers.reverse().reduce((below, top) => over(top, below), [255, 255, 255, 1]);
+          const text = rgba(getComputedStyle(element).color);
+          const shown = over([...text.slice(0, 3), text[3] * opacity], behind);
+          const [dark, light] = [luminance(shown), luminance(behind)].sort((a, b) => a - b);
+          return (light + 0.05) / (dark + 0.05);
+        };
+        const speaks = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+        const seen = (e) => speaks(e) && e.checkVisibility({visibilityProperty: true});
+        const texts = [...document.querySelectorAll(arguments[0])].filter(seen);
+        if (!texts.length) throw new Error("nothing to look at");
+        return texts.filter((e) => contrast(e) < 4.5)
+          .map((e) => `${contrast(e).toFixed(2)} ${e.outerHTML.slice(0, 200)}, in ${e.parentElement.className}`);""",
+        selector,
+    )
+
+
+def set_theme(driver, theme):
+    """Make the pages light or dark from the next load on, as the theme's own button does; needs a page of the site."""
+    driver.execute_script("localStorage.mode = localStorage.theme = arguments[0]", theme)
+
+
+def set_screen(driver, width, height=844, mobile=False):
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile},
+    )
+
+
+def plain(text):
+    """Escaped HTML as the reader sees it."""
+    return html.unescape(text)
+
+
+@functools.cache
+def soup(path):
+    """A built page, parsed."""
+    from bs4 import BeautifulSoup
+
+    return BeautifulSoup(Path(path).read_text(encoding="utf-8"), "html.parser")

@@ -1,0 +1,133 @@
+"""A real browser, the built site, and a tiny book, for the tests that need them."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.register_assert_rewrite("browser")
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = Path(__file__).resolve().parent / "tiny"
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+REQUIRED = os.environ.get("NOTES_REQUIRE_BROWSER") == "1"
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no network
+]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: runs a whole chapter (deselect with -m 'not slow')")
+
+
+def build(root):
+    """Build a book. Returns the finished process, with what it printed."""
+    return subprocess.run(
+        [sys.executable, "-m", "notes.build", str(root)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The folder of the built site: built now when it is not good, and always where the browser is required."""
+    html, unfinished = ROOT / "_build" / "html", ROOT / "_build" / "unfinished"
+    if REQUIRED or unfinished.exists() or not (html / "index.html").exists():
+        done = build(ROOT)
+        assert done.returncode == 0, done.stdout
+    return html
+
+
+@pytest.fixture(scope="session")
+def tiny_book(tmp_path_factory):
+    """A tiny book with the real configuration and assets, built. Copy it before you change it."""
+    root = tmp_path_factory.mktemp("tiny") / "book-root"
+    shutil.copytree(TINY, root)
+    shutil.copy(ROOT / "_config.yml", root)
+    shutil.copytree(ROOT / "book" / "assets", root / "book" / "assets")
+    done = build(root)
+    assert done.returncode == 0, done.stdout
+    return root
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    """The figures of the tiny book, as its chapter imports them."""
+    spec = importlib.util.spec_from_file_location("pictures", TINY / "book" / "pictures.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory):
+    """A Chromium that reaches nothing but this machine."""
+    missing = [path.name for path in (CHROMIUM, DRIVER) if not path.exists()]
+    if missing:
+        reason = f"{' and '.join(missing)} not found: apt-get install chromium chromium-driver"
+        pytest.fail(reason) if REQUIRED else pytest.skip(reason)
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    downloads = tmp_path_factory.mktemp("downloads")
+    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
+        options.add_argument(flag)
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    driver.downloads = downloads
+    driver.set_script_timeout(20)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="session")
+def server(site, tiny_book):
+    """Serves the site below site/ and the tiny book below tiny/."""
+    from browser import Server
+
+    server = Server(site=site, tiny=tiny_book / "_build" / "html")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def browser(chromium, server):
+    """The browser in a reader's usual state. In the end nothing may have left the site, and no page have erred."""
+    from browser import errors, requests, set_screen
+
+    _reset(chromium, server.address)
+    set_screen(chromium, 1280, 900)
+    server.delay = lambda path: 0.0
+    requests(chromium), errors(chromium)
+    yield chromium
+    server.delay = lambda path: 0.0
+    asked = requests(chromium)
+    assert [url for url in asked if not url.startswith((server.address, "file:///"))] == []
+    assert errors(chromium) == []
+
+
+def _reset(driver, address):
+    for command, values in [
+        ("Emulation.setScriptExecutionDisabled", {"value": False}),
+        ("Emulation.setTouchEmulationEnabled", {"enabled": False}),
+        ("Emulation.setEmulatedMedia", {"media": "", "features": []}),
+        ("Network.enable", {}),
+        ("Network.setBlockedURLs", {"urls": []}),
+        ("Network.clearBrowserCache", {}),
+        ("Storage.clearDataForOrigin", {"origin": address, "storageTypes": "all"}),
+    ]:
+        driver.execute_cdp_cmd(command, values)
+    driver.get("about:blank")
