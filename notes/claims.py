@@ -40,12 +40,9 @@ def claim(statement, measured, expected, *, rtol=0.0, atol=0.0, error=None):
         raise ValueError(
             f"{statement}: a tolerance of {tolerance:.2g} is below 5 standard errors of {float(error):.2g}"
         )
+    fails = abs(measured - expected) > tolerance
     digits = 4
-    while (
-        measured != expected
-        and _text(measured, digits) == _text(expected, digits)
-        and abs(measured - expected) > tolerance
-    ):
+    while fails and _text(measured, digits) == _text(expected, digits):
         digits += 1  # a failure shows where the two differ
     data = {
         "statement": statement,
