@@ -1,43 +1,8 @@
-"""What every public function refuses: bad arguments, by name, before any work is done."""
-
-import math
-import numbers
+"""What every public function refuses: bad tensors, by the argument's name, before any work is done."""
 
 import torch
 
-
-def real(name, value):
-    """A finite real number as a float."""
-    if isinstance(value, torch.Tensor) and value.ndim == 0 and not value.is_complex():
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__}")
-    if not math.isfinite(value):
-        raise ValueError(f"{name} must be finite, got {value}")
-    return float(value)
-
-
-def positive(name, value):
-    number = real(name, value)
-    if number <= 0:
-        raise ValueError(f"{name} must be positive, got {value}")
-    return number
-
-
-def non_negative(name, value):
-    number = real(name, value)
-    if number < 0:
-        raise ValueError(f"{name} must not be negative, got {value}")
-    return number
-
-
-def count(name, value, least=1):
-    """A whole number that is at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be a whole number, got {type(value).__name__} {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
+from notes._numbers import count, non_negative, positive, real  # noqa: F401 - one place to check any argument
 
 
 def floating(name, value, like=None):

@@ -9,11 +9,11 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 
+from jupyter_book.cli.main import build as jupyter_book
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.cache.db import NbCacheRecord
@@ -123,9 +123,12 @@ def main(root=ROOT):
         print("\n\n".join(["", *problems]), file=sys.stderr)
         print(f"\nThe book was not built: {len(problems)} of its chapters failed, see above.", file=sys.stderr)
         return 1
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", str(root), "-W", "-n", "--keep-going"]
-    if subprocess.run(command).returncode:
-        print("\nThe book was not built: Jupyter Book reports errors or warnings, see above.", file=sys.stderr)
+    try:
+        jupyter_book([str(root), "-W", "-n", "--keep-going"], standalone_mode=False)
+    except Exception as error:
+        print(
+            f"\nThe book was not built: Jupyter Book reports errors or warnings, see above.\n{error}", file=sys.stderr
+        )
         return 1
     unfinished.unlink()
     print(f"\nThe book is built. Open {(build / 'html' / 'index.html').as_uri()}")

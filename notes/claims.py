@@ -2,11 +2,10 @@
 
 import html
 import math
-import numbers
 
 from IPython.display import display
 
-from notes import _arguments as check
+from notes import _numbers as check
 
 MIME = "application/vnd.notes.claim+json"
 
@@ -31,7 +30,7 @@ def claim(statement, measured, expected, *, rtol=0.0, atol=0.0, error=None):
     if not isinstance(statement, str) or not statement.strip():
         raise ValueError(f"statement must be a sentence, got {statement!r}")
     rtol, atol = check.non_negative("rtol", rtol), check.non_negative("atol", atol)
-    measured, expected = _number("measured", measured), _number("expected", expected)
+    measured, expected = check.number("measured", measured), check.number("expected", expected)
     for name, number in [("measured", measured), ("expected", expected)]:
         if not math.isfinite(number):
             raise AssertionError(f"{statement}: {name} is {number}")
@@ -63,15 +62,6 @@ def as_html(data):
         '<div class="claim"><span aria-hidden="true">✓</span> {statement}: '
         "measured <b>{measured}</b>, expected <b>{expected}</b> <small>(tolerance {tolerance})</small></div>"
     ).format(**data)
-
-
-def _number(name, value):
-    """A number or a 0-dim tensor or array as a float, NaN and infinity included."""
-    if getattr(value, "ndim", None) == 0:
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number, got {type(value).__name__} {value!r}")
-    return float(value)
 
 
 def _text(number, digits=4):

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import importlib.metadata
 import os
+import shutil
 from pathlib import Path
 
 import jinja2
@@ -184,6 +185,19 @@ def finish(app, exception):
             (images / name).write_bytes((Path(app.doctreedir) / "frames" / name).read_bytes())
 
 
+def prune_mathjax(app, exception):
+    """Keep of MathJax what a page or its reader can load: one bundle, its fonts and macros, and its speech."""
+    root = Path(app.outdir) / "_static" / "mathjax"
+    if exception or not root.exists():
+        return
+    for path in root.glob("*.js"):
+        if path.name != "tex-chtml.js":
+            path.unlink()
+    for name in ("adaptors", "output/svg", "input/mml", "input/asciimath.js", "input/mml.js", "output/svg.js"):
+        path = root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
 def configure(app, config):
     os.environ.update(kernel_environment())
     config.nb_execution_cache_path = str(execution_cache(app.srcdir))
@@ -207,4 +221,5 @@ def setup(app):
     app.connect("doctree-resolved", fill_claims_page)
     app.connect("html-page-context", offer_notebook, priority=1)
     app.connect("build-finished", finish)
+    app.connect("build-finished", prune_mathjax, priority=900)  # after it was copied
     return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}

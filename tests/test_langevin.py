@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 import torch
 
-from notes.langevin import langevin, mala, stationary_law, stationary_variance
+from notes.langevin import langevin, mala, stationary_law, stationary_variance, transition_matrix
 from notes.mixtures import GaussianMixture
 
 DTYPES = [torch.float32, torch.float64]
@@ -183,6 +183,9 @@ def test_a_score_in_float64_leaves_a_float32_walk_in_float32():
 
 def test_a_walk_of_no_particles_has_no_rows():
     assert langevin(standard_score, torch.empty(0, 2), 0.1, 4).shape == (5, 0, 2)
+    walked, rate = mala(Density(), torch.empty(0, 2), 0.1, 4)
+    assert walked.shape == (5, 0, 2)
+    assert math.isnan(rate)  # nothing was proposed
 
 
 def test_divergence_is_reported_with_step_and_step_size_and_the_limit():
@@ -239,6 +242,34 @@ def test_the_score_is_called_without_autograd_and_may_switch_it_on():
     assert torch.is_grad_enabled()
 
 
+class TestTransitionMatrix:
+    @pytest.mark.parametrize("step_size", [0.1, 0.5, 0.9])
+    def test_moves_a_gaussian_as_the_recursion_does(self, step_size):
+        # x ← (1 − τ/σ²) x + √(2τ) z with σ² = ½, three times. Over four spacings a sum of a Gaussian is its integral
+        # to e⁻³⁰⁰, and the grid holds 10 stds of the widest law.
+        grid = torch.linspace(-20, 20, 401, dtype=torch.float64)
+        matrix = transition_matrix(lambda x: -2 * x, step_size, grid)
+        mean, variance = 1.0, 0.3
+        law = torch.from_numpy(scipy.stats.norm.pdf(grid.numpy(), mean, math.sqrt(variance)))
+        for _ in range(3):
+            law = matrix @ law
+            mean, variance = (1 - 2 * step_size) * mean, (1 - 2 * step_size) ** 2 * variance + 2 * step_size
+            expected = torch.from_numpy(scipy.stats.norm.pdf(grid.numpy(), mean, math.sqrt(variance)))
+            torch.testing.assert_close(law, expected, rtol=0, atol=1e-12)
+
+    def test_keeps_mass_and_sign(self):
+        matrix = transition_matrix(two_wells().score, 0.02, torch.linspace(-4, 5, 101))
+        assert matrix.shape == (101, 101)
+        assert matrix.dtype == torch.float64
+        assert (matrix >= 0).all()
+        torch.testing.assert_close(matrix.sum(0), torch.ones(101, dtype=torch.float64), rtol=0, atol=1e-13)
+
+    def test_leaves_the_stationary_law_where_it_is(self):
+        grid = torch.linspace(-4, 5, 301, dtype=torch.float64)
+        law = stationary_law(two_wells().score, 0.02, grid)
+        torch.testing.assert_close(transition_matrix(two_wells().score, 0.02, grid) @ law, law, rtol=0, atol=1e-12)
+
+
 class TestStationaryLaw:
     @pytest.mark.parametrize("variance", [0.25, 1.0])
     @pytest.mark.parametrize("fraction", [0.05, 0.15, 0.5, 0.75])
@@ -287,11 +318,14 @@ class TestStationaryLaw:
         # The bias is of first order in τ: half the step, half the bias, up to its second order of some τ/σ² = 5 %.
         assert near / far == pytest.approx(0.5, abs=0.025)
 
-    def test_refuses_a_grid_that_cannot_resolve_a_step(self):
+
+@pytest.mark.parametrize("function", [transition_matrix, stationary_law])
+class TestLawsOnAGrid:
+    def test_refuse_a_grid_that_cannot_resolve_a_step(self, function):
         # √(2τ) = 1, so that half of it is exactly 0.5.
-        assert stationary_law(standard_score, 0.5, torch.linspace(-8, 8, 33)).shape == (33,)
+        assert len(function(standard_score, 0.5, torch.linspace(-8, 8, 33))) == 33
         with pytest.raises(ValueError, match=r"grid.*0\.516.*0\.5"):
-            stationary_law(standard_score, 0.5, torch.linspace(-8, 8, 32))
+            function(standard_score, 0.5, torch.linspace(-8, 8, 32))
 
     @pytest.mark.parametrize(
         ("grid", "error"),
@@ -308,17 +342,17 @@ class TestStationaryLaw:
             (None, TypeError),
         ],
     )
-    def test_refuses_a_bad_grid(self, grid, error):
+    def test_refuse_a_bad_grid(self, function, grid, error):
         with pytest.raises(error, match="grid"):
-            stationary_law(standard_score, 0.5, grid)
+            function(standard_score, 0.5, grid)
 
     @pytest.mark.parametrize(
         ("score", "error"),
         [(lambda x: x[:, 0], ValueError), (lambda x: x.numpy(), TypeError), (lambda x: 0.0, TypeError)],
     )
-    def test_refuses_a_score_of_another_shape(self, score, error):
+    def test_refuse_a_score_of_another_shape(self, function, score, error):
         with pytest.raises(error, match="score"):
-            stationary_law(score, 0.5, torch.linspace(-3, 3, 61))
+            function(score, 0.5, torch.linspace(-3, 3, 61))
 
 
 def by_hand(p, x, step_size, n_steps, generator):

@@ -197,6 +197,21 @@ def test_a_shift_of_everything_by_a_thousand_changes_nothing_in_float64(dim):
     torch.testing.assert_close(moved.score(x + 1e3), p.score(x), rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dim", [1, 2, 10])
+def test_modes_a_thousand_apart_are_each_as_right_as_their_inputs(dim, dtype):
+    means = torch.zeros(3, dim, dtype=dtype)
+    means[:, 0] = torch.tensor([-500.0, 0.0, 500.0])
+    p = GaussianMixture(means, torch.tensor([0.3, 0.1, 1.0]), [0.2, 0.5, 0.3])
+    x = p.sample(300, seeded(25))
+    log_prob, score = reference(p, x)
+    # A coordinate of up to 1000, seen from the mixture's middle, is rounded by as much as one of the inputs may be.
+    log_prob_error, score_error = rounding(p, log_prob, dtype, moved=1000 * torch.finfo(dtype).eps)
+    assert ((p.log_prob(x).double() - log_prob).abs() <= log_prob_error).all()
+    assert ((p.score(x).double() - score).norm(dim=1) <= score_error).all()
+    assert p.components(x).tolist() == torch.cdist(x, means).argmin(1).tolist()
+
+
 @pytest.mark.parametrize("block", [1, 9, 64, 1000])
 def test_block_boundaries_do_not_show(monkeypatch, block):
     p = uneven(3)
