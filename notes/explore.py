@@ -109,12 +109,16 @@ def png(figure):
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     picture = Image.frombuffer("RGBA", canvas.get_width_height(physical=True), canvas.buffer_rgba()).convert("RGB")
+    paper = picture.getpixel((0, 0))
     if "matplotlib.pyplot" in sys.modules:  # a figure that pyplot made would be shown a second time at the cell's end
         sys.modules["matplotlib.pyplot"].close(figure)
+    picture = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    # The palette's nearest to the paper is a shade off: the corner's own colour takes its place.
+    palette, at = picture.getpalette(), 3 * picture.getpixel((0, 0))
+    palette[at : at + 3] = paper
+    picture.putpalette(palette)
     buffer = io.BytesIO()
-    picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
-        buffer, "png", optimize=False
-    )
+    picture.save(buffer, "png")
     return buffer.getvalue()
 
 

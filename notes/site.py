@@ -167,7 +167,10 @@ def offer_notebook(app, pagename, templatename, context, doctree):
         return
     target = Path(app.outdir) / "_sources" / f"{pagename}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
-    jupytext.write(jupytext.read(app.env.doc2path(pagename)), target, fmt="ipynb")
+    notebook = jupytext.read(app.env.doc2path(pagename))
+    for number, cell in enumerate(notebook.cells, start=1):  # jupytext's own are random, and the file new in each build
+        cell["id"] = f"cell-{number}"
+    jupytext.write(notebook, target, fmt="ipynb")
     context["ipynb_source"] = f"{pagename}.ipynb"
 
 

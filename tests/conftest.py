@@ -34,9 +34,8 @@ def pytest_configure(config):
 
 def build(root):
     """Build a book. Returns the finished process, with what it printed."""
-    return subprocess.run(
-        [sys.executable, "-m", "notes.build", str(root)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    command = [sys.executable, "-m", "notes.build", str(root)]
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +57,7 @@ def tiny_book(tmp_path_factory):
     shutil.copytree(ROOT / "book" / "assets", root / "book" / "assets")
     done = build(root)
     assert done.returncode == 0, done.stdout
+    (root / "build.log").write_text(done.stdout, encoding="utf-8")
     return root
 
 

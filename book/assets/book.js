@@ -38,20 +38,18 @@ for (const root of document.querySelectorAll(".explore")) {
       image.src = source;
       image.alt = `${root.dataset.alt} Now shown: ${titles.map((title, i) => `${title} ${labels[i][state[i]]}`).join(", ")}.`;
       message.textContent = "";
+      ahead();
     } catch {
       if (ticket === latest) message.textContent = "This picture could not be loaded.";
     }
   }
 
-  // Ahead of the reader: the neighbours first, then everything.
-  let warm = false;
+  // Ahead of the reader: every frame that one control alone can reach from here, the nearest first.
   function ahead() {
     const state = read();
-    const near = state.flatMap((value, i) => [value - 1, value + 1].filter((v) => v >= 0 && v < labels[i].length)
-      .map((v) => index(state.map((old, j) => (j === i ? v : old)))));
-    const first = Promise.allSettled(near.map(load));
-    if (!warm) first.then(() => frames.forEach((_, at) => load(at).catch(() => {})));
-    warm = true;
+    const reach = state.flatMap((value, i) => labels[i].map((_, v) => (
+      { far: Math.abs(v - value), at: index(state.map((old, j) => (j === i ? v : old))) })));
+    for (const { at } of reach.sort((one, other) => one.far - other.far)) load(at).catch(() => {});
   }
   for (const event of ["pointerenter", "focusin", "touchstart"]) root.addEventListener(event, ahead, { passive: true });
 

@@ -1,0 +1,144 @@
+"""What ``python -m notes.build`` promises: an unchanged book executes nothing, and a failure never passes later."""
+
+import concurrent.futures
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import build
+
+from notes import site
+
+
+def add_cell(path, source):
+    path.write_text(f"{path.read_text(encoding='utf-8')}\n```{{code-cell}} ipython3\n{source}\n```\n", encoding="utf-8")
+
+
+def add_chapter(book, name, *cells):
+    path = book / "book" / f"{name}.md"
+    header = (book / "book" / "tiny.md").read_text(encoding="utf-8").partition("# Tiny")[0]
+    path.write_text(f"{header}# {name}\n", encoding="utf-8")
+    for source in cells:
+        add_cell(path, source)
+    with (book / "_toc.yml").open("a", encoding="utf-8") as toc:
+        toc.write(f"  - file: book/{name}\n")
+
+
+def pages(book):
+    """What a built site shows: its pages, pictures and notebooks, by name, less the stamps on their style sheets."""
+    html = book / "_build" / "html"
+    files = [*html.glob("*.html"), *html.glob("book/*"), *html.glob("_images/*"), *html.glob("_sources/book/*")]
+    return {path.relative_to(html).as_posix(): re.sub(rb"\?v=\w+", b"", path.read_bytes()) for path in files}
+
+
+def test_a_new_book_executes_each_chapter_once(tiny_book):
+    printed = (tiny_book / "build.log").read_text(encoding="utf-8")
+    assert printed.count("executed in") == 1
+    assert "book/tiny.md: executed in" in printed
+    assert "Executed notebook in" not in printed  # MyST-NB's words for a chapter that it did not find in the cache
+
+
+def test_an_unchanged_book_executes_nothing(tiny_book):
+    before = pages(tiny_book)
+    done = build(tiny_book)
+    assert done.returncode == 0, done.stdout
+    assert "executed" not in done.stdout.lower()
+    assert pages(tiny_book) == before
+
+
+def test_an_edited_package_makes_every_chapter_run_again(tmp_path, monkeypatch):
+    package = shutil.copytree(site.PACKAGE, tmp_path / "notes", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(site, "PACKAGE", package)
+    places = [site.execution_cache(tmp_path)]
+    assert site.execution_cache(tmp_path) == places[0]
+    for edited in [package / "mixtures.py", package / "figures" / "langevin.py", package / "notes.mplstyle"]:
+        edited.write_text(edited.read_text(encoding="utf-8") + "\n# edited", encoding="utf-8")
+        places.append(site.execution_cache(tmp_path))
+    monkeypatch.setattr(site.importlib.metadata, "version", lambda name: "another")
+    places.append(site.execution_cache(tmp_path))
+    assert len(set(places)) == len(places)
+
+
+@pytest.fixture(scope="module")
+def troubled(tiny_book, tmp_path_factory):
+    """Books in trouble, by the kind of it, and how their builds ended; built side by side to save time."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        runs = {}
+        for trouble in (killed_twice, broken_chapters, broken_reference):
+            book = shutil.copytree(tiny_book, tmp_path_factory.mktemp(trouble.__name__) / "book-root")
+            runs[trouble.__name__] = book, pool.submit(trouble, book)
+        return {name: (book, run.result()) for name, (book, run) in runs.items()}
+
+
+def broken_chapters(book):
+    imports = "import pictures\nfrom notes.explore import explore"
+    add_chapter(book, "broken", imports, 'explore(pictures.slow, height=[3, 4], alt="No bars")')
+    add_cell(book / "book" / "tiny.md", 'claim("Two is one", 2.0, 1.0, rtol=0.1)')
+    with (book / "book" / "pictures.py").open("a", encoding="utf-8") as module:
+        module.write("\n\nslow.__defaults__ = (3,)\n")
+    return [build(book), build(book)]
+
+
+def test_a_figure_and_a_claim_that_fail_are_named_and_fail_each_time(troubled):
+    for done in troubled["broken_chapters"][1]:
+        assert done.returncode == 1
+        end = done.stdout[-8000:]
+        assert "book/tiny.md: code cell 6 of 6, which begins “claim(" in end
+        assert "AssertionError: Two is one: measured 2, expected 1" in end
+        assert "book/broken.md: code cell 2 of 2, which begins “explore(pictures.slow" in end
+        assert "ArithmeticError: three <is> too many" in end
+        assert "2 of its chapters failed" in end.splitlines()[-1]
+
+
+def broken_reference(book):
+    with (book / "book" / "proves.md").open("a", encoding="utf-8") as page:
+        page.write("\nSee {numref}`fig-tiny-none`.\n")
+    return [build(book), build(book)]
+
+
+def test_a_reference_that_leads_nowhere_fails_each_time(troubled):
+    for done in troubled["broken_reference"][1]:
+        assert done.returncode == 1
+        assert "fig-tiny-none" in done.stdout
+        assert "The book was not built" in done.stdout[-2000:]
+        assert "executed in" not in done.stdout  # what ran well is not run again
+
+
+def killed_twice(book):
+    shutil.rmtree(book / "_build")
+    for moment in ["executed in", "writing output"]:
+        build_killed_at(moment, book)
+        assert (book / "_build" / "unfinished").exists()
+    return build(book)
+
+
+def test_a_build_that_is_killed_is_made_good_by_the_next(troubled, tiny_book):
+    book, done = troubled["killed_twice"]
+    assert done.returncode == 0, done.stdout
+    assert not (book / "_build" / "unfinished").exists()
+    assert pages(book) == pages(tiny_book)
+
+
+def build_killed_at(moment, book):
+    """Build, and kill the build and what it started as soon as it prints some words."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "notes.build", str(book)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        start_new_session=True,
+    )
+    with running, contextlib.closing(running.stdout):
+        printed = []
+        for line in running.stdout:
+            printed.append(line)
+            if moment in line:
+                os.killpg(running.pid, signal.SIGKILL)
+                break
+        assert running.wait() == -signal.SIGKILL, "".join(printed)
