@@ -202,7 +202,8 @@ class _Live:
     def __init__(self, controls, draw, default, alt):
         self.controls, self.draw, self.alt = controls, draw, alt
         self.state = list(default)
-        self.image = ipywidgets.Image(format="png", tooltip=alt, layout={"width": "100%", "max_width": "680px"})
+        # Without a tooltip: on a widget that has no description the front end would throw, and show no picture.
+        self.image = ipywidgets.Image(format="png", layout={"width": "100%", "max_width": "680px"})
         self.message = ipywidgets.HTML()
         rows = [self._row(position, control) for position, control in enumerate(controls)]
         self.box = ipywidgets.VBox([self.image, *rows, self.message])

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import html
 import http.server
 import json
 import threading
@@ -10,10 +9,36 @@ import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from selenium import webdriver
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
+
+CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no network
+]
+
+
+def start_chromium(profile):
+    """A Chromium that keeps its profile in a folder and reaches nothing but this machine."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in [*FLAGS, f"--user-data-dir={profile}"]:
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
+    driver.set_script_timeout(20)
+    return driver
 
 
 class Server:
@@ -274,11 +299,6 @@ def set_screen(driver, width, height=844, mobile=False):
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile},
     )
-
-
-def plain(text):
-    """Escaped HTML as the reader sees it."""
-    return html.unescape(text)
 
 
 @functools.cache

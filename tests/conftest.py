@@ -9,23 +9,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("browser")
+pytest.register_assert_rewrite("browser", "lab")
+from browser import CHROMIUM, DRIVER, Server, errors, requests, set_screen, start_chromium  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = Path(__file__).resolve().parent / "tiny"
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 REQUIRED = os.environ.get("NOTES_REQUIRE_BROWSER") == "1"
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no network
-]
 
 
 def pytest_configure(config):
@@ -77,18 +66,7 @@ def chromium(tmp_path_factory):
     if missing:
         reason = f"{' and '.join(missing)} not found: apt-get install chromium chromium-driver"
         pytest.fail(reason) if REQUIRED else pytest.skip(reason)
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    downloads = tmp_path_factory.mktemp("downloads")
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"]:
-        options.add_argument(flag)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
-    driver.downloads = downloads
-    driver.set_script_timeout(20)
+    driver = start_chromium(tmp_path_factory.mktemp("chromium"))
     yield driver
     driver.quit()
 
@@ -96,8 +74,6 @@ def chromium(tmp_path_factory):
 @pytest.fixture(scope="session")
 def server(site, tiny_book):
     """Serves the site below site/ and the tiny book below tiny/."""
-    from browser import Server
-
     server = Server(site=site, tiny=tiny_book / "_build" / "html")
     yield server
     server.close()
@@ -106,8 +82,6 @@ def server(site, tiny_book):
 @pytest.fixture
 def browser(chromium, server):
     """The browser in a reader's usual state. In the end nothing may have left the site, and no page have erred."""
-    from browser import errors, requests, set_screen
-
     _reset(chromium, server.address)
     set_screen(chromium, 1280, 900)
     server.delay = lambda path: 0.0

@@ -1,0 +1,28 @@
+# The front door. Each target sets up .venv first: that takes minutes once, and nothing after.
+# With another Python: make PYTHON=python3.12 book.  With options for JupyterLab: make lab LAB="--no-browser --port=8890"
+PYTHON ?= python3
+LAB ?=
+
+.PHONY: help book test lab clean environment
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
+
+book: environment ## run every chapter and build the site
+	.venv/bin/python -m notes.build
+
+test: environment ## run every test
+	.venv/bin/python -m pytest
+
+lab: environment ## open the chapters in JupyterLab, as notebooks
+	.venv/bin/jupyter-lab --ip=localhost --LabApp.default_url=/lab/tree/book \
+	--LabApp.workspaces_dir=.venv/share/jupyter/lab/workspaces $(LAB)
+
+clean: ## forget the site and every cache (the environment stays: rm -r .venv)
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
+
+environment: ## set up .venv and no more
+	@command -v "$(PYTHON)" > /dev/null || { echo "There is no $(PYTHON) here. Install Python 3.11 or later," \
+	"or name the one you have: make PYTHON=python3.11 book" >&2; exit 1; }
+	@"$(PYTHON)" tools/environment.py
