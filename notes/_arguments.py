@@ -39,6 +39,18 @@ def points(name, x, dim=None):
     return x
 
 
+def function(name, value):
+    if not callable(value):
+        raise TypeError(f"{name} must be a function, got {type(value).__name__}")
+
+
+def representable(name, value, x):
+    """A number that the dtype of x can hold."""
+    if not torch.isfinite(x.new_tensor(value)):
+        raise ValueError(f"{name} must be a number that {x.dtype} can hold, got {value:g}")
+    return value
+
+
 def same_shape(name, value, x):
     """The output of a vector field: one row for each row of x."""
     if not isinstance(value, torch.Tensor):

@@ -16,6 +16,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from notes import _numbers as check
+
 MIME = "application/vnd.notes.figure+json"
 SITE_VARIABLE = "NOTES_SITE"  # set by notes.site while it executes the chapters
 MOST_FRAMES = 120  # of one figure on the website: some 6 MB, and as many seconds of the build as ten
@@ -32,8 +34,7 @@ class play:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise TypeError(f"{field.name} of play must be a finite number, got {value!r}")
+            check.real(f"{field.name} of play", value)
         steps = (self.stop - self.start) / self.step if self.step > 0 else 0
         if round(steps) < 1 or abs(steps - round(steps)) > 1e-6:
             raise ValueError(
@@ -130,13 +131,17 @@ def _controls(figure, controls):
     parameters = inspect.signature(figure).parameters
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty and name not in controls and parameter.kind not in (2, 4):
-            raise TypeError(f"{figure.__name__} needs a value for {name!r}: give it a default or a control")
+            raise TypeError(f"{_name(figure)} needs a value for {name!r}: give it a default or a control")
     return [_control(figure, parameters, name, given) for name, given in controls.items()]
+
+
+def _name(figure):
+    return getattr(figure, "__name__", repr(figure))
 
 
 def _control(figure, parameters, name, given):
     if name not in parameters:
-        raise TypeError(f"{figure.__name__} has no parameter {name!r}; it has {', '.join(parameters) or 'none'}")
+        raise TypeError(f"{_name(figure)} has no parameter {name!r}; it has {', '.join(parameters) or 'none'}")
     if isinstance(given, bool):
         kind, labels, values = "checkbox", ["off", "on"], [False, True]
     elif isinstance(given, play):
@@ -154,15 +159,24 @@ def _control(figure, parameters, name, given):
     default = parameters[name].default
     if default is inspect.Parameter.empty:
         return _Control(name, kind, labels, values, int(given) if kind == "checkbox" else 0)
-    matches = [i for i, value in enumerate(values) if value is default or bool(value == default)]
+    matches = [i for i, value in enumerate(values) if _same(value, default)]
     if not matches:
         raise ValueError(
-            f"control {name!r} lacks the default of {figure.__name__}, {default!r}, among {', '.join(labels)}"
+            f"control {name!r} lacks the default of {_name(figure)}, {default!r}, among {', '.join(labels)}"
         )
     return _Control(name, kind, labels, values, matches[0])
 
 
+def _same(value, default):
+    try:
+        return value is default or bool(value == default)
+    except (RuntimeError, ValueError):  # arrays compare entry by entry: they are the same only where they are one
+        return False
+
+
 def _label(value):
+    if isinstance(value, bool):
+        return "on" if value else "off"
     text = f"{value:g}" if isinstance(value, int | float) else str(value)
     return text.replace("-", "−") if isinstance(value, int | float) else text
 

@@ -37,7 +37,10 @@ def langevin(score, x0, step_size, n_steps, *, temperature=1.0, generator=None, 
     Source: Roberts & Tweedie (1996), https://doi.org/10.2307/3318418.
     """
     x, step_size, n_steps, record_every = _check_walk(x0, step_size, n_steps, record_every, generator)
-    noise_std = math.sqrt(2 * step_size * check.non_negative("temperature", temperature))
+    check.function("score", score)
+    noise_std = math.sqrt(
+        2 * step_size * check.representable("temperature", check.non_negative("temperature", temperature), x)
+    )
     trajectory = x.new_empty(n_steps // record_every + 1, *x.shape)
     trajectory[0] = x
     noise = torch.empty_like(x)
@@ -72,7 +75,7 @@ def mala(density, x0, step_size, n_steps, *, generator=None, record_every=1):
     Returns
     -------
     trajectory : (n_steps // record_every + 1, n, d), the first entry x0.
-    acceptance rate : one float over all particles and steps; NaN for n_steps = 0, when nothing was proposed.
+    acceptance rate : one float over all particles and steps; NaN when nothing was proposed.
 
     Raises
     ------
@@ -82,6 +85,9 @@ def mala(density, x0, step_size, n_steps, *, generator=None, record_every=1):
     Sources: Besag (1994), comment on Grenander & Miller; Roberts & Tweedie (1996), https://doi.org/10.2307/3318418.
     """
     x, step_size, n_steps, record_every = _check_walk(x0, step_size, n_steps, record_every, generator)
+
+    for name in ("log_prob", "score"):
+        check.function(f"density.{name}", getattr(density, name, None))
 
     def evaluate(x):
         log_prob = check.one_each("density.log_prob", density.log_prob(x), x).to(x)
@@ -112,7 +118,8 @@ def mala(density, x0, step_size, n_steps, *, generator=None, record_every=1):
         n_accepted += accept.sum().item()
         if step % record_every == 0:
             trajectory[step // record_every] = x
-    return trajectory, n_accepted / (n_steps * len(x)) if n_steps else math.nan
+    proposed = n_steps * len(x)
+    return trajectory, n_accepted / proposed if proposed else math.nan
 
 
 def stationary_variance(variance, step_size):
@@ -143,14 +150,16 @@ def transition_matrix(score, step_size, grid):
         raise ValueError(
             f"grid must resolve a step's noise: spacing {spacing:.3g}, at most {noise_std / 2:.3g} is wanted"
         )
-    arrival = grid + step_size * check.same_shape("score", score(grid[:, None]), grid[:, None])[:, 0]
+    drift = check.same_shape("score", score(grid[:, None]), grid[:, None])[:, 0]
+    arrival = grid + step_size * check.finite("score on the grid", drift)
     return torch.softmax(-0.5 * ((grid[:, None] - arrival) / noise_std) ** 2, dim=0)
 
 
 def stationary_law(score, step_size, grid):
     r"""Where Langevin's recursion settles in one dimension: the fixed point of its :func:`transition_matrix`.
 
-    Arguments as there. Returns (G,), a density in float64 that integrates to one over the grid's cells.
+    Arguments as there. Returns (G,), a density in float64 that integrates to one over the grid's cells; ValueError when
+    it reaches the ends of the grid, as it does past the stable step size.
     """
     transition = transition_matrix(score, step_size, grid)
     grid = even_grid("grid", grid)
@@ -159,7 +168,12 @@ def stationary_law(score, step_size, grid):
     system[-1] = grid[1] - grid[0]
     mass = torch.zeros_like(grid)
     mass[-1] = 1
-    return torch.linalg.solve(system, mass)
+    law = torch.linalg.solve(system, mass)
+    if max(law[0], law[-1]) > 1e-3 * law.max():
+        raise ValueError(
+            "grid must hold all of the law, which reaches its ends: widen it, or there is no stationary law"
+        )
+    return law
 
 
 def even_grid(name, grid):
@@ -175,7 +189,7 @@ def even_grid(name, grid):
 
 def _check_walk(x0, step_size, n_steps, record_every, generator):
     x = check.finite("x0", check.points("x0", x0)).detach()
-    step_size = check.positive("step_size", step_size)
+    step_size = check.representable("step_size", check.positive("step_size", step_size), x)
     n_steps, record_every = check.count("n_steps", n_steps, least=0), check.count("record_every", record_every)
     if n_steps % record_every:
         raise ValueError(f"n_steps must be a multiple of record_every={record_every}, got {n_steps}")

@@ -46,13 +46,15 @@ class GaussianMixture:
             raise ValueError(f"weights must have shape ({n_components},), got {tuple(weights.shape)}")
         check.finite("means", means)
         check.finite("weights", weights)
-        if (check.finite("stds", stds) <= 0).any():
-            raise ValueError(f"stds must be positive, got {stds.min().item()}")
+        if (check.finite("stds", stds) <= 0).any() or (stds.square() == 0).any():
+            raise ValueError(
+                f"stds must be positive, and so must their squares in {stds.dtype}, got {stds.min().item()}"
+            )
         if (weights < 0).any():
             raise ValueError(f"weights must not be negative, got {weights.min().item()}")
         if weights.max() == 0:
             raise ValueError("weights must not all be zero")
-        self.means = means
+        self.means = means.clone()
         self.stds = stds.expand(n_components).clone()
         weights = weights / weights.max()  # large ones would overflow in their sum
         self.weights = weights / weights.sum()

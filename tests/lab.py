@@ -14,6 +14,7 @@ from pathlib import Path
 from browser import wait
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from notes.explore import png
 
@@ -99,6 +100,18 @@ def run_all(driver):
     command = "li[data-command='runmenu:run-all']"
     wait(driver, lambda: driver.find_elements(By.CSS_SELECTOR, command), "no menu opens")
     driver.find_element(By.CSS_SELECTOR, command).click()
+
+
+def run_through(driver, words):
+    """Run the cells up to the first that has some words in it."""
+
+    def position():
+        return next((at for at, cell in enumerate(cells(driver)) if words in cell.get_attribute("textContent")), None)
+
+    wait(driver, lambda: position() is not None, f"no cell has {words}", 20)
+    cells(driver)[0].click()
+    for _ in range(position() + 1):
+        ActionChains(driver).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
 
 
 class Widget:

@@ -7,8 +7,7 @@ import time
 import pytest
 from browser import drag, errors, requests, set_screen, wait
 from conftest import ROOT, TINY
-from lab import Widget, cells, images, open_by_double_click, run_all, running_lab
-from selenium.webdriver import ActionChains
+from lab import Widget, images, open_by_double_click, run_all, run_through, running_lab
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -135,19 +134,11 @@ def test_nothing_leaves_the_machine_and_no_extension_fails(notebook, lab):
     assert [error for error in errors(notebook) if "Cross reference target was not found" not in error] == []
 
 
-def first_figure(driver):
-    """The number of the first cell that draws a figure, or None while it is not there yet."""
-    return next((at for at, cell in enumerate(cells(driver)) if "explore(" in cell.get_attribute("textContent")), None)
-
-
 @pytest.mark.parametrize("chapter", ["langevin.md"])
 def test_a_chapter_of_the_book_opens_and_its_first_figure_moves(chromium, lab, chapter):
     set_screen(chromium, 1280, 1600)
     open_by_double_click(chromium, lab, "book", chapter)
-    figure = wait(chromium, lambda: first_figure(chromium), "the chapter has no figure")
-    cells(chromium)[0].click()
-    for _ in range(figure + 1):
-        ActionChains(chromium).key_down(Keys.SHIFT).send_keys(Keys.ENTER).key_up(Keys.SHIFT).perform()
+    run_through(chromium, "explore(")
     wait(chromium, lambda: images(chromium), "the first figure does not appear", 120)
     first = Widget(chromium, 0)
     before = first.picture()
