@@ -1,5 +1,5 @@
 # The front door. Each target sets up .venv first: that takes minutes once, and nothing after.
-# With another Python: make PYTHON=python3.12 book.  With options for JupyterLab: make lab LAB="--no-browser --port=8890"
+# Another Python: make PYTHON=python3.12 book.  Options for JupyterLab: make lab LAB="--no-browser --port=8890"
 PYTHON ?= python3
 LAB ?=
 

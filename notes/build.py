@@ -125,10 +125,8 @@ def main(root=ROOT):
         return 1
     try:
         jupyter_book([str(root), "-W", "-n", "--keep-going"], standalone_mode=False)
-    except Exception as error:
-        print(
-            f"\nThe book was not built: Jupyter Book reports errors or warnings, see above.\n{error}", file=sys.stderr
-        )
+    except (Exception, SystemExit) as error:  # Jupyter Book raises one or the other
+        print(f"\nThe book was not built: Jupyter Book reports errors or warnings, see above. {error}", file=sys.stderr)
         return 1
     unfinished.unlink()
     print(f"\nThe book is built. Open {(build / 'html' / 'index.html').as_uri()}")

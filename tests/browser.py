@@ -36,6 +36,7 @@ def start_chromium(profile):
     for flag in [*FLAGS, f"--user-data-dir={profile}"]:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    options.add_experimental_option("perfLoggingPrefs", {"enableNetwork": True, "enablePage": False})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(DRIVER)))
     driver.set_script_timeout(20)
     return driver
@@ -290,8 +291,12 @@ def faint_texts(driver, selector):
 
 
 def set_theme(driver, theme):
-    """Make the pages light or dark from the next load on, as the theme's own button does; needs a page of the site."""
-    driver.execute_script("localStorage.mode = localStorage.theme = arguments[0]", theme)
+    """Make the page light or dark, as the theme's own button does."""
+    driver.execute_script(
+        "Object.assign(document.documentElement.dataset, {mode: arguments[0], theme: arguments[0]});"
+        "document.getAnimations().forEach((change) => change.finish())",
+        theme,
+    )
 
 
 def set_screen(driver, width, height=844, mobile=False):

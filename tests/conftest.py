@@ -100,7 +100,6 @@ def _reset(driver, address):
         ("Emulation.setEmulatedMedia", {"media": "", "features": []}),
         ("Network.enable", {}),
         ("Network.setBlockedURLs", {"urls": []}),
-        ("Network.clearBrowserCache", {}),
         ("Storage.clearDataForOrigin", {"origin": address, "storageTypes": "all"}),
     ]:
         driver.execute_cdp_cmd(command, values)

@@ -37,6 +37,7 @@ from notes.explore import png
 PAGES = [f"site/{name}.html" for name in parse_toc_yaml(ROOT / "_toc.yml")]
 CHAPTERS = [f"site/{path.relative_to(ROOT).with_suffix('')}.html" for path in chapters()] + ["tiny/book/tiny.html"]
 TINY = "tiny/book/tiny.html"
+THEMES = ["light", "dark"]
 MOVES = {"mouse": by_mouse, "finger": by_touch, "keys": by_keyboard}
 
 
@@ -111,6 +112,7 @@ def test_the_picture_shown_is_the_one_that_the_figure_function_draws(tiny, pictu
 
 def test_the_last_of_many_fast_moves_wins_though_its_picture_comes_first(browser, server, tiny):
     walk = tiny[1]
+    browser.execute_cdp_cmd("Network.clearBrowserCache", {})
     slow = {walk.frame([step, 1]) for step in range(1, 11)}
     server.delay = lambda path: 0.4 * (path.rsplit("/", 1)[-1] in slow)  # the picture of 0 overtakes all others
     shown = "window.shown = []; new MutationObserver(() => shown.push(arguments[0].src.split('/').pop()))"
@@ -415,32 +417,42 @@ def test_a_page_opened_from_disk_works(browser, server, page):
     assert {urlsplit(url).scheme for url in requests(browser)} == {"file"}
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", CHAPTERS)
-def test_text_around_figures_is_legible_and_pictures_are_not_dimmed(browser, server, page, theme):
-    browser.get(server.url(page))
-    set_theme(browser, theme)
+def test_text_around_figures_is_legible_and_pictures_are_not_dimmed(browser, server, page):
     open_page(browser, server.url(page))
-    assert browser.execute_script("return document.documentElement.dataset.theme") == theme
     texts = ".explore-controls *, figcaption *, .claim, .claim *, article p, article li, article td, article a"
-    assert faint_texts(browser, f"{texts}:not(mjx-container *, pre *, .headerlink)") == []
-    for image in browser.find_elements(By.CSS_SELECTOR, ".explore img"):
-        above = browser.execute_script(
-            "const up = []; for (let e = arguments[0]; e; e = e.parentElement) up.push(getComputedStyle(e));"
-            "return up.map(s => [s.filter, s.opacity, s.mixBlendMode])",
-            image,
+    for theme in THEMES:
+        set_theme(browser, theme)
+        assert faint_texts(browser, f"{texts}:not(mjx-container *, pre *, .headerlink)") == []
+        for image in browser.find_elements(By.CSS_SELECTOR, ".explore img"):
+            above = browser.execute_script(
+                "const up = []; for (let e = arguments[0]; e; e = e.parentElement) up.push(getComputedStyle(e));"
+                "return up.map(s => [s.filter, s.opacity, s.mixBlendMode])",
+                image,
+            )
+            assert all(style == ["none", "1", "normal"] for style in above)
+
+
+def test_the_button_of_the_theme_makes_a_page_dark(browser, server):
+    open_page(browser, server.url(TINY))
+    behind = "return getComputedStyle(document.body).backgroundColor"
+    colours = set()
+    for _ in range(3):
+        browser.find_element(By.CSS_SELECTOR, ".theme-switch-button").click()
+        colours.add(
+            (browser.execute_script("return document.documentElement.dataset.theme"), browser.execute_script(behind))
         )
-        assert all(style == ["none", "1", "normal"] for style in above)
+    assert {theme for theme, _ in colours} == set(THEMES)
+    assert len(colours) == 2
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", [*PAGES, TINY])
-def test_a_page_fits_a_phone(browser, server, page, theme):
-    browser.get(server.url(page))
-    set_theme(browser, theme)
+def test_a_page_fits_a_phone(browser, server, page):
     set_screen(browser, 390, mobile=True)
     open_page(browser, server.url(page))
-    assert browser.execute_script("return document.scrollingElement.scrollWidth") <= 390
+    for theme in THEMES:
+        set_theme(browser, theme)
+        assert browser.execute_script("return document.scrollingElement.scrollWidth") <= 390
     for figure in figures(browser):
         assert figure.image.rect["width"] <= 390
         for item in [*figure.inputs, figure.play]:
@@ -451,27 +463,24 @@ def test_a_page_fits_a_phone(browser, server, page, theme):
                 assert target.rect["x"] + target.rect["width"] <= 390
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", CHAPTERS)
-def test_every_control_is_reached_by_tab_and_shows_its_focus(browser, server, page, theme):
-    browser.get(server.url(page))
-    set_theme(browser, theme)
+def test_every_control_is_reached_by_tab_and_shows_its_focus(browser, server, page):
     open_page(browser, server.url(page))
-    look = (
-        "const seen = (e) => { const s = getComputedStyle(e); return [s.outlineStyle, s.outlineWidth, s.outlineColor,"
-        "s.boxShadow, s.borderColor].join() }; return [seen(arguments[0]), getComputedStyle(arguments[0]).outlineStyle]"
-    )
-    for figure in figures(browser):
+    look = "const s = getComputedStyle(arguments[0]); return [s.outlineStyle, s.outlineWidth, s.outlineColor]"
+    for figure, theme in itertools.product(figures(browser), THEMES):
+        set_theme(browser, theme)
         items = figure.root.find_elements(By.CSS_SELECTOR, "input, button")
-        without = [browser.execute_script(look, item)[0] for item in items]
+        browser.execute_script("document.activeElement.blur()")
+        without = [browser.execute_script(look, item) for item in items]
         browser.execute_script("arguments[0].focus()", items[0])
         items[0].send_keys(Keys.SHIFT + Keys.TAB)
         for item, before in zip(items, without, strict=True):
             browser.switch_to.active_element.send_keys(Keys.TAB)
             assert browser.switch_to.active_element == item
-            now, outline = browser.execute_script(look, item)
+            style, width, _ = now = browser.execute_script(look, item)
             assert now != before
-            assert outline != "none"
+            assert style != "none"
+            assert float(width.removesuffix("px")) >= 2
 
 
 @pytest.mark.parametrize("page", CHAPTERS)
