@@ -377,6 +377,17 @@ def test_the_book_of_claims_lists_each_with_its_numbers_and_its_place(server, ti
         assert len(listed) == len(set(listed)) == len(shown) > 0
 
 
+def test_a_link_to_a_claim_in_a_folded_solution_unfolds_it(browser, server):
+    open_page(browser, server.url("site/book/langevin.html"))
+    folded = browser.execute_script("return [...document.querySelectorAll('.toggle-hidden .claim')].map((c) => c.id)")
+    assert folded
+    open_page(browser, server.url(f"site/book/langevin.html#{folded[-1]}"))
+    wait(browser, lambda: browser.find_element(By.ID, folded[-1]).is_displayed(), "the claim stayed folded")
+    shown = "const box = document.getElementById(arguments[0]).getBoundingClientRect(); return [box.top, box.bottom]"
+    top, bottom = browser.execute_script(shown, folded[-1])
+    assert 0 <= top < bottom <= browser.execute_script("return innerHeight")
+
+
 # A reader without a script, a network, a screen or a colour to see by
 
 

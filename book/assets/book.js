@@ -118,3 +118,19 @@ function decodeFragment() { // the names of figures need no decoding, and a stra
   const [id, ...query] = location.hash.slice(1).split("?");
   return [id, query.length ? query.join("?") : undefined];
 }
+
+// A link may lead into a folded solution or proof: unfold what hides its target.
+function reveal() {
+  const target = document.getElementById(decodeFragment()[0]);
+  let hidden = false;
+  for (let outer = target; outer; outer = outer.parentElement) {
+    if (outer.matches("details:not([open])")) hidden = outer.open = true;
+    if (outer.matches(".toggle-hidden")) {
+      outer.querySelector("button.toggle-button")?.click();
+      hidden = true;
+    }
+  }
+  if (hidden) target.scrollIntoView();
+}
+addEventListener("load", reveal); // by then the theme has given the folds their buttons
+addEventListener("hashchange", reveal);
