@@ -59,7 +59,7 @@ def slow(notebook):
 def test_a_double_click_opens_a_chapter_as_a_notebook(notebook):
     assert notebook.find_element(By.CSS_SELECTOR, ".lm-TabBar-tab.jp-mod-current").text.strip() == "tiny.md"
     code = notebook.find_elements(By.CSS_SELECTOR, ".jp-NotebookPanel .jp-CodeCell")
-    assert len(code) == 6
+    assert len(code) == 7
 
 
 def test_a_chapter_shows_its_figures_and_claims_when_it_is_run(bars, walk, slow, pictures):
@@ -68,7 +68,7 @@ def test_a_chapter_shows_its_figures_and_claims_when_it_is_run(bars, walk, slow,
     slow.shows(pictures.slow())
     claims = [claim.text for claim in bars.driver.find_elements(By.CSS_SELECTOR, ".jp-OutputArea-output .claim")]
     assert claims[0] == "✓ One is nearly one & a bit: measured 1.001, expected 1 (tolerance 2 %)"
-    assert len(claims) == 2
+    assert len(claims) == 3
 
 
 def test_a_slider_moved_by_keys_changes_the_picture(bars, pictures):
