@@ -6,8 +6,8 @@ import torch
 
 from notes import _arguments as check
 
-# Points go through in blocks, so that no work array outgrows this many numbers (2 MB in float32: it stays in cache).
-_BLOCK = 2**19
+# Points go through in blocks, so that no work array outgrows this many numbers (0.5 MB in float32: it stays in cache).
+_BLOCK = 2**17
 
 
 class GaussianMixture:

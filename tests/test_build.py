@@ -96,7 +96,7 @@ def test_a_figure_and_a_claim_that_fail_are_named_and_fail_each_time(troubled):
 
 
 def broken_reference(book):
-    with (book / "book" / "proves.md").open("a", encoding="utf-8") as page:
+    with (book / "book" / "intro.md").open("a", encoding="utf-8") as page:
         page.write("\nSee {numref}`fig-tiny-none`.\n")
     return [build(book), build(book)]
 
