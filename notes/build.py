@@ -125,8 +125,8 @@ def main(root=ROOT):
         return 1
     try:
         jupyter_book([str(root), "-W", "-n", "--keep-going"], standalone_mode=False)
-    except (Exception, SystemExit) as error:  # Jupyter Book raises one or the other
-        print(f"\nThe book was not built: Jupyter Book reports errors or warnings, see above. {error}", file=sys.stderr)
+    except (Exception, SystemExit):  # Jupyter Book has said what, and raises one or the other
+        print("\nThe book was not built: Jupyter Book reports errors or warnings, see above.", file=sys.stderr)
         return 1
     unfinished.unlink()
     print(f"\nThe book is built. Open {(build / 'html' / 'index.html').as_uri()}")

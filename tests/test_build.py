@@ -69,7 +69,7 @@ def troubled(tiny_book, tmp_path_factory):
     """Books in trouble, by the kind of it, and how their builds ended; built side by side to save time."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         runs = {}
-        for trouble in (killed_twice, broken_chapters, broken_reference):
+        for trouble in (killed_twice, broken_chapters, broken_page):
             book = shutil.copytree(tiny_book, tmp_path_factory.mktemp(trouble.__name__) / "book-root")
             runs[trouble.__name__] = book, pool.submit(trouble, book)
         return {name: (book, run.result()) for name, (book, run) in runs.items()}
@@ -95,17 +95,18 @@ def test_a_figure_and_a_claim_that_fail_are_named_and_fail_each_time(troubled):
         assert "2 of its chapters failed" in end.splitlines()[-1]
 
 
-def broken_reference(book):
+def broken_page(book):
     with (book / "book" / "intro.md").open("a", encoding="utf-8") as page:
-        page.write("\nSee {numref}`fig-tiny-none`.\n")
+        page.write("\n```{nonesuch}\n```\nSee {numref}`fig-tiny-none`.\n")
     return [build(book), build(book)]
 
 
-def test_a_reference_that_leads_nowhere_fails_each_time(troubled):
-    for done in troubled["broken_reference"][1]:
+def test_a_page_that_sphinx_warns_of_fails_each_time(troubled):
+    for done in troubled["broken_page"][1]:
         assert done.returncode == 1
-        assert "fig-tiny-none" in done.stdout
-        assert "The book was not built" in done.stdout[-2000:]
+        assert "Unknown directive type: 'nonesuch'" in done.stdout  # seen when the page is read
+        assert "undefined label: 'fig-tiny-none'" in done.stdout  # seen when it is written
+        assert "The book was not built" in done.stdout.splitlines()[-1]
         assert "executed in" not in done.stdout  # what ran well is not run again
 
 

@@ -7,6 +7,7 @@ import re
 import time
 from urllib.parse import quote, unquote, urlsplit
 
+import jupytext
 import nbformat
 import pytest
 from browser import (
@@ -523,12 +524,15 @@ def test_a_chapter_offers_itself_as_a_notebook_without_outputs(browser, server, 
     browser.find_element(By.CSS_SELECTOR, ".dropdown-download-buttons button").click()
     link = browser.find_element(By.CSS_SELECTOR, "a.btn-download-notebook-button")
     wait(browser, link.is_displayed, "the link to the notebook stays hidden")
-    notebook = nbformat.read(server.file(link.get_attribute("href")), as_version=4)
+    path = server.file(link.get_attribute("href"))
+    notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert code
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
     assert notebook.metadata.kernelspec.name == "python3"
+    chapter = jupytext.read(path.with_suffix(".md"))
+    assert [cell.source for cell in notebook.cells] == [cell.source for cell in chapter.cells]
 
 
 @pytest.mark.slow
