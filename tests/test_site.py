@@ -537,9 +537,10 @@ def test_a_chapter_offers_itself_as_a_notebook_without_outputs(browser, server, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", CHAPTERS[:-1])
-def test_the_notebook_of_a_chapter_runs_from_top_to_bottom(server, page, tmp_path):
+def test_the_notebook_of_a_chapter_runs_from_top_to_bottom(server, page, tmp_path, monkeypatch):
     from nbclient import NotebookClient
 
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as in a build: on a busy machine threads wait for one another
     path = server.file(server.url(page.replace("site/", "site/_sources/").replace(".html", ".ipynb")))
     notebook = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
