@@ -42,9 +42,8 @@ def execute(path, root=ROOT):
     client = NotebookClient(
         notebook, timeout=600, record_timing=False, resources={"metadata": {"path": str(path.parent)}}
     )
-    client.extra_arguments = [
-        "--IPKernelApp.log_level=ERROR"
-    ]  # a warning on unencrypted loopback says nothing to a reader
+    # Without the kernel's warning that the loopback is not encrypted, which says nothing to a reader.
+    client.extra_arguments = ["--IPKernelApp.log_level=ERROR"]
     try:
         client.execute()
         problem = None

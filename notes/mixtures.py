@@ -1,5 +1,6 @@
 """Gaussian mixtures: targets whose density, score and smoothed score are all known exactly."""
 
+import functools
 import math
 
 import torch
@@ -127,9 +128,8 @@ class GaussianMixture:
         out = []
         for rows in x.split(max(1, _BLOCK // len(means))) if len(x) else [x]:
             block = rows.T.contiguous()
-            squared = sum(
-                (mean[:, None] - coordinate).square() for mean, coordinate in zip(means.T, block, strict=True)
-            )
+            along = ((mean[:, None] - coordinate).square() for mean, coordinate in zip(means.T, block, strict=True))
+            squared = functools.reduce(torch.add, along)
             out.append(function(block, torch.addcmul(constant[:, None], squared, scale)))
         return out[0] if len(out) == 1 else torch.cat(out)
 

@@ -10,7 +10,7 @@ from matplotlib import collections, colors
 from matplotlib.figure import Figure
 
 # Colours by role, told apart by the colour-blind (Okabe & Ito).
-TRUTH, ESTIMATE, CONTRAST, THIRD, FAINT = "#222222", "#0072B2", "#D55E00", "#007A5E", "#9A9A9A"
+TRUTH, ESTIMATE, CONTRAST, FAINT = "#222222", "#0072B2", "#D55E00", "#9A9A9A"
 _WHEEL = colors.LinearSegmentedColormap.from_list(
     "wheel", ["#0072B2", "#00A07A", "#E0A100", "#D55E00", "#B5478F", "#0072B2"]
 )

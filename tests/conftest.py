@@ -21,6 +21,18 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: runs a whole chapter (deselect with -m 'not slow')")
 
 
+def displayed_by(module, monkeypatch):
+    """The bundles that a module displays from now on, in a list that grows."""
+    bundles = []
+
+    def display(bundle, *, raw=False):
+        assert raw
+        bundles.append(bundle)
+
+    monkeypatch.setattr(module, "display", display)
+    return bundles
+
+
 def build(root):
     """Build a book. Returns the finished process, with what it printed."""
     command = [sys.executable, "-m", "notes.build", str(root)]

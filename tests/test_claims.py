@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import displayed_by
 
 from notes import claims
 from notes.claims import claim
@@ -17,14 +18,7 @@ NAN, INF = math.nan, math.inf
 @pytest.fixture
 def shown(monkeypatch):
     """The bundles that were displayed."""
-    bundles = []
-
-    def display(bundle, *, raw=False):
-        assert raw
-        bundles.append(bundle)
-
-    monkeypatch.setattr(claims, "display", display)
-    return bundles
+    return displayed_by(claims, monkeypatch)
 
 
 @pytest.mark.parametrize(

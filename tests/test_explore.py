@@ -9,6 +9,7 @@ import json
 import ipywidgets
 import numpy as np
 import pytest
+from conftest import displayed_by
 from ipywidgets.widgets.widget import _instances
 from matplotlib.figure import Figure
 from PIL import Image
@@ -43,15 +44,8 @@ class Counted:
 @pytest.fixture
 def shown(monkeypatch):
     """The bundles that were displayed, in a live kernel."""
-    bundles = []
-
-    def display(bundle, *, raw=False):
-        assert raw
-        bundles.append(bundle)
-
-    monkeypatch.setattr(module, "display", display)
     monkeypatch.delenv("NOTES_SITE", raising=False)
-    return bundles
+    return displayed_by(module, monkeypatch)
 
 
 @pytest.fixture
