@@ -40,8 +40,9 @@ def execution_cache(root):
 
 
 def kernel_environment():
-    """What a chapter's kernel must see in a build: that it is one, and one thread, as kernels run side by side."""
-    return {explore.SITE_VARIABLE: "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    """What a chapter's kernel must see in a build: that it is one, one thread, as kernels run side by side, no bars."""
+    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return {explore.SITE_VARIABLE: "1", **one_thread, "MPLBACKEND": "Agg", "TQDM_DISABLE": "1"}
 
 
 class FigureNode(nodes.General, nodes.Element):

@@ -1,0 +1,38 @@
+"""Networks for score fields."""
+
+import torch
+
+from notes import _arguments as check
+
+
+class ScoreNetwork(torch.nn.Module):
+    r"""A field s_θ: a fully connected network (n, d) → (n, d) with ``depth`` hidden layers and SiLU between them.
+
+    Parameters
+    ----------
+    dim : d, of the points and of the field.
+    width : units of each hidden layer.
+    depth : hidden layers, at least 1.
+    generator : of the initial weights, on the CPU; None is torch's default one.
+
+    The weights begin uniform within :math:`\pm 1/\sqrt{\text{inputs of the layer}}`, PyTorch's own rule, in float32;
+    ``.to(torch.float64)`` makes another of it. SiLU is smooth, as a score is, so that :func:`score_matching.implicit`
+    and ``sliced`` can differentiate the field: with ReLU they would see pieces of planes.
+    """
+
+    def __init__(self, dim, *, width=128, depth=3, generator=None):
+        super().__init__()
+        self.dim = check.count("dim", dim)
+        width, depth = check.count("width", width), check.count("depth", depth)
+        check.on_device(generator, "cpu")
+        sizes = [self.dim, *[width] * depth, self.dim]
+        layers = []
+        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+            layer = torch.nn.utils.skip_init(torch.nn.Linear, inputs, outputs)
+            for parameter in layer.parameters():
+                torch.nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)
+            layers += [layer, torch.nn.SiLU()]
+        self.layers = torch.nn.Sequential(*layers[:-1])
+
+    def forward(self, x):
+        return self.layers(check.points("x", x, self.dim))
