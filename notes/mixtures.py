@@ -181,8 +181,8 @@ def scott_bandwidth(data):
 def silverman_bandwidth(data):
     r"""Silverman's rule, :math:`h = s\, \bigl(\tfrac{4}{(d+2) M}\bigr)^{1/(d+4)}`, s² as in :func:`scott_bandwidth`.
 
-    It minimises the integrated squared error's leading terms where the data are Gaussian. ``data`` is (M, d), M ≥ 2, not
-    all equal; returns a number in its units. Source: Silverman (1986).
+    It minimises the leading terms of the mean integrated squared error where the data are N(μ, s² I). ``data`` is
+    (M, d), M ≥ 2, not all equal; returns a number in its units. Source: Silverman (1986).
     """
     data = _data(data, least=2)
     n, dim = data.shape
@@ -194,8 +194,8 @@ def cross_validated_bandwidth(data, candidates):
 
     .. math:: \hat h = \arg\max_h \sum_i \log \frac{1}{(M-1)\, h^d} \sum_{j \ne i} K\Bigl(\frac{x_i - x_j}{h}\Bigr)
 
-    ``data`` is (M, d), M ≥ 2; ``candidates`` are positive numbers in its units; returns one of them. A datum that occurs
-    twice favours h → 0. No array of pairs outgrows a fixed block. Source: Silverman (1986), Section 3.4.4.
+    ``data`` is (M, d), M ≥ 2; ``candidates`` are positive numbers in its units; returns one of them. A datum that
+    occurs twice favours h → 0. No array of pairs outgrows a fixed block. Source: Silverman (1986), Section 3.4.4.
     """
     data = _data(data, least=2).double()
     candidates = check.finite("candidates", check.floating("candidates", candidates, like=data))

@@ -1,5 +1,7 @@
 """Networks for score fields."""
 
+import itertools
+
 import torch
 
 from notes import _arguments as check
@@ -27,7 +29,7 @@ class ScoreNetwork(torch.nn.Module):
         check.on_device(generator, "cpu")
         sizes = [self.dim, *[width] * depth, self.dim]
         layers = []
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, outputs in itertools.pairwise(sizes):
             layer = torch.nn.utils.skip_init(torch.nn.Linear, inputs, outputs)
             for parameter in layer.parameters():
                 torch.nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)

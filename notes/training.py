@@ -18,8 +18,8 @@ def train(model, loss, n_steps, *, data, batch_size=512, lr=5e-3, generator=None
     Parameters
     ----------
     model : a torch.nn.Module, trained in place.
-    loss : called in each step as ``loss(model, x, generator=generator)`` with a batch x (batch_size, d); returns a 0-dim
-        tensor. An objective without chance in it takes ``generator`` and ignores it.
+    loss : called in each step as ``loss(model, x, generator=generator)`` with a batch x (batch_size, d); returns a
+        0-dim tensor. An objective without chance in it takes ``generator`` and ignores it.
     n_steps : steps, each on a fresh batch.
     data : (M, d), finite, of which rows are drawn with replacement; or anything with ``sample(n, generator)``.
     batch_size, lr : rows of a batch; the rate of the first step.
