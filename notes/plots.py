@@ -67,7 +67,8 @@ def arrows(ax, field, extent, n=17, color=FAINT):
     """A vector field on a lattice; lengths grow as the square root of the magnitude, so that weak arrows still show."""
     margin = (extent[1] - extent[0]) / n / 2
     x, _ = lattice((extent[0] + margin, extent[1] - margin, extent[2] + margin, extent[3] - margin), n)
-    v = field(x)
+    with torch.no_grad():  # a network's output would carry its graph along
+        v = field(x)
     length = v.norm(dim=1, keepdim=True).clamp_min(1e-12)
     u = (v / length.sqrt() / length.max().sqrt()).numpy()
     spacing = (extent[1] - extent[0]) / n

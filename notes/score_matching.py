@@ -35,6 +35,7 @@ def denoising(model, clean, sigma, generator=None):
     return 0.5 * _squared_distance(_field("model", model, clean + sigma * noise), -noise / sigma)
 
 
+@torch.enable_grad()
 def implicit(model, x):
     r"""Implicit score matching: the explicit loss less a constant, with no score to aim at.
 
@@ -49,6 +50,7 @@ def implicit(model, x):
     return divergence + 0.5 * score.square().sum(1).mean()
 
 
+@torch.enable_grad()
 def sliced(model, x, n_projections=1, generator=None):
     r"""Sliced score matching, in its form of lower variance: the divergence along random directions only.
 
@@ -111,8 +113,7 @@ def _noise(x, generator):
 def _with_gradient(model, x):
     """The points as a leaf, and the model's field there."""
     x = _points("x", x).detach().requires_grad_()
-    with torch.enable_grad():
-        score = _field("model", model, x)
+    score = _field("model", model, x)
     if not score.requires_grad:
         raise ValueError("model must be differentiable in x, got an output that does not depend on it")
     return x, score

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 from notes import _arguments as check
 
 
+@torch.enable_grad()
 def train(model, loss, n_steps, *, data, batch_size=512, lr=5e-3, generator=None, callback=None):
     r"""Train a model by stochastic gradient descent on an objective: Adam, its rate falling to zero along a cosine.
 

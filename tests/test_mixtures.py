@@ -1,19 +1,33 @@
 """The truth of every toy target: densities, scores and samples against SciPy, autograd and extended precision."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import scipy.integrate
 import scipy.special
 import scipy.stats
+import sklearn.model_selection
+import sklearn.neighbors
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from notes import mixtures
-from notes.mixtures import GaussianMixture, checkerboard, rings, swiss_roll, two_moons
+from notes.mixtures import (
+    GaussianMixture,
+    checkerboard,
+    cross_validated_bandwidth,
+    kernel_density,
+    rings,
+    scott_bandwidth,
+    silverman_bandwidth,
+    swiss_roll,
+    two_moons,
+)
 
 DTYPES = [torch.float32, torch.float64]
 FIVE_SIGMA = math.erfc(5 / math.sqrt(2))  # the chance of 5 standard errors: the p-value below which a law is refused
@@ -708,3 +722,589 @@ def test_a_bad_noise_level_is_refused(sigma, error):
 def test_a_bad_toy_target_is_refused_by_name(make, arguments, error):
     with pytest.raises(error, match=next(iter(arguments))):
         make(**arguments)
+
+
+def cloud(n, dim, dtype=torch.float64):
+    """Data of two clusters of different widths."""
+    p = GaussianMixture(torch.stack([torch.zeros(dim), torch.full((dim,), 1.5)]).double(), [0.3, 0.8], [0.3, 0.7])
+    return p.sample(n, seeded(100 + dim)).to(dtype)
+
+
+def brute_force_log_density(data, bandwidth, x):
+    """A kernel density's logarithm from its definition, in NumPy."""
+    data, x = data.double().numpy(), x.double().numpy()
+    squared = ((x[:, None] - data) ** 2).sum(2)
+    dim = data.shape[1]
+    exponents = scipy.special.logsumexp(-squared / (2 * bandwidth**2), axis=1)
+    return exponents - math.log(len(data)) - dim * math.log(bandwidth) - dim / 2 * math.log(2 * math.pi)
+
+
+def test_a_kernel_density_is_a_mixture_of_one_component_a_datum():
+    data = cloud(300, 3)
+    p = kernel_density(data, 0.25)
+    assert isinstance(p, GaussianMixture)
+    assert torch.equal(p.means, data)
+    assert torch.equal(p.stds, torch.full((300,), 0.25, dtype=torch.float64))
+    torch.testing.assert_close(p.weights, torch.full((300,), 1 / 300, dtype=torch.float64), rtol=1e-14, atol=0)
+    data.zero_()
+    assert p.means.abs().max() > 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_kernel_density_has_the_dtype_of_its_data(dtype):
+    p = kernel_density(cloud(5, 2, dtype), torch.tensor(0.5))
+    assert p.means.dtype == p.stds.dtype == p.sample(3, seeded(0)).dtype == dtype
+    assert p.stds.tolist() == [0.5] * 5
+
+
+@pytest.mark.parametrize("bandwidth", [0.05, 0.4, 2.0])
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_kernel_log_density_agrees_with_a_sum_over_the_data(dim, bandwidth):
+    data = cloud(250, dim)
+    x = torch.cat([cloud(50, dim) + 0.1, data[:20], data[:20] + 40 * bandwidth])
+    expected = torch.from_numpy(brute_force_log_density(data, bandwidth, x))
+    torch.testing.assert_close(kernel_density(data, bandwidth).log_prob(x), expected, rtol=1e-13, atol=1e-8)
+
+
+@pytest.mark.parametrize("bandwidth", [0.1, 0.5])
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_kernel_log_density_agrees_with_scipy(dim, bandwidth):
+    data = cloud(200, dim).numpy()
+    # SciPy's kernel carries the covariance of the data: with data of covariance I it is ours.
+    covariance = np.cov(data.T).reshape(dim, dim)
+    white = (data - data.mean(0)) @ np.linalg.inv(np.linalg.cholesky(covariance)).T
+    theirs = scipy.stats.gaussian_kde(white.T, bw_method=bandwidth)
+    np.testing.assert_allclose(theirs.covariance, bandwidth**2 * np.eye(dim), rtol=0, atol=1e-12)
+    x = torch.from_numpy(white[:100] + 0.3)
+    ours = kernel_density(torch.from_numpy(white), bandwidth).log_prob(x)
+    torch.testing.assert_close(ours, torch.from_numpy(theirs.logpdf(x.numpy().T)), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("bandwidth", [0.1, 0.5])
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_kernel_log_density_agrees_with_scikit_learn_near_the_data(dim, bandwidth):
+    data = cloud(200, dim)
+    theirs = sklearn.neighbors.KernelDensity(bandwidth=bandwidth, kernel="gaussian", atol=0, rtol=0).fit(data.numpy())
+    x = data[:100] + bandwidth
+    expected = torch.from_numpy(theirs.score_samples(x.numpy()))
+    torch.testing.assert_close(kernel_density(data, bandwidth).log_prob(x), expected, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_a_kernel_density_integrates_to_one(dim):
+    bandwidth = 0.3
+    data = torch.rand(7, dim, generator=seeded(30), dtype=torch.float64)
+    # A sum over spacings of h/2 is a Gaussian's integral to e^{−8π²}; the box ends 10 bandwidths outside.
+    axis = torch.arange(-3, 4, bandwidth / 2, dtype=torch.float64)
+    x = torch.stack(torch.meshgrid(*[axis] * dim, indexing="ij"), -1).reshape(-1, dim)
+    total = kernel_density(data, bandwidth).log_prob(x).exp().sum().item() * (bandwidth / 2) ** dim
+    # With 1/h in place of 1/hᵈ it would be h^(d−1).
+    assert total == pytest.approx(1, abs=1e-10)
+
+
+def test_a_kernel_density_is_the_law_of_a_datum_with_noise_added():
+    data, bandwidth, n = cloud(40, 1), 0.2, 20_000
+    x = kernel_density(data, bandwidth).sample(n, seeded(31))[:, 0].numpy()
+
+    def cumulative(values):
+        return scipy.stats.norm.cdf(values[..., None], data[:, 0].numpy(), bandwidth).mean(-1)
+
+    assert scipy.stats.kstest(x, cumulative).pvalue > FIVE_SIGMA
+
+
+def attended(monkeypatch):
+    """The calls of fused attention from now on, in a list that grows."""
+    calls = []
+    fused = torch.nn.functional.scaled_dot_product_attention
+
+    def recorded(query, key, value, **kwargs):
+        calls.append(query.dtype)
+        return fused(query, key, value, **kwargs)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", recorded)
+    return calls
+
+
+def root_mean_square(field):
+    return field.double().square().sum(1).mean().sqrt().item()
+
+
+def attention_error(p, x, score, dtype):
+    """How far rounding of the logits, sums of up to L = (|x| + R) R/σ² around the middle, may move a row of the score.
+
+    Each logit is a sum of d + 1 products, so off by (d + 8) ε L; so are the responsibilities, twice; and with them a
+    mean of means, each at most 2R from it. What is left is the rounding of the difference and of the result.
+    """
+    means, std, eps = p.means.double(), p.stds[0].double(), torch.finfo(dtype).eps
+    centre = p.weights.double() @ means
+    radius = (means - centre).norm(dim=1).max()
+    distance = (x.double() - centre).norm(dim=1)
+    logits = ((distance.max() + radius) * radius / std**2).item()
+    exponent = (p.dim + 8) * eps * logits
+    inputs = torch.finfo(torch.promote_types(p.means.dtype, x.dtype)).eps
+    return 4 * radius / std**2 * exponent + 8 * inputs * (score.norm(dim=1) + (radius + distance) / std**2)
+
+
+ATTENTION_WEIGHTS = {
+    "equal": lambda k: None,
+    "unequal": lambda k: torch.rand(k, generator=seeded(32), dtype=torch.float64) ** 4,
+    "with zeros": lambda k: (
+        (torch.arange(k) >= 600).double() * torch.rand(k, generator=seeded(33), dtype=torch.float64)
+    ),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weights", ATTENTION_WEIGHTS)
+@pytest.mark.parametrize(("dim", "std"), [(1, 0.1), (2, 0.02), (2, 0.5), (10, 0.7)])
+@pytest.mark.parametrize("place", ["near", "40 stds out", "a thousand away"])
+def test_attention_is_the_score_by_its_definition_and_by_the_direct_path(monkeypatch, place, dim, std, weights, dtype):
+    shift = 1e3 if place == "a thousand away" else 0.0
+    means = (cloud(700, dim) + shift).to(dtype)
+    x = (cloud(60, dim) + 0.1 + shift).to(dtype)
+    if place == "40 stds out":
+        away = torch.nn.functional.normalize(torch.randn(60, dim, generator=seeded(34), dtype=torch.float64), dim=1)
+        x = (means[600:660] + 40 * std * away).to(dtype)
+    p = GaussianMixture(means, std, ATTENTION_WEIGHTS[weights](700))
+    calls = attended(monkeypatch)
+    score = p.score(x)
+    assert len(calls) == 1
+    monkeypatch.setattr(mixtures, "_MANY", 10**9)
+    direct = p.score(x)
+    assert len(calls) == 1
+    assert score.dtype == direct.dtype == dtype
+    expected = reference(p, x)[1]
+    # Where the points are stored in float32 the logits are in either precision.
+    allowed = attention_error(p, x, expected, calls[0])
+    assert ((score.double() - expected).norm(dim=1) <= allowed).all()
+    assert ((score.double() - direct.double()).norm(dim=1) <= 2 * allowed).all()
+    # What is promised, in root mean square: a tenth of a per cent in float32. In float64 logits of up to 1e5 are off by
+    # 1e-10, and a thousand away the inputs are rounded by 1e-13, magnified by 1/σ² = 2500.
+    promised = 1e-3 if dtype == torch.float32 else 1e-9
+    assert root_mean_square(score - direct) <= promised * root_mean_square(direct)
+
+
+@pytest.mark.parametrize(("std", "wanted"), [(1.0, torch.float32), (0.01, torch.float64)])
+def test_attention_in_float32_widens_where_its_logits_outgrow_float32(monkeypatch, std, wanted):
+    data = cloud(500, 2, torch.float32)
+    calls = attended(monkeypatch)
+    x = data[:200] + 0.5 * std
+    p = kernel_density(data, std)
+    score, expected = p.score(x), reference(p, x)[1]
+    assert calls == [wanted]
+    # Seen from the middle, points and data of up to 5 are rounded by ε times that, and a difference of them by 6ε/σ²;
+    # in the wide bandwidth logits of up to 50 are off by some 10 ε of that.
+    eps = torch.finfo(torch.float32).eps
+    assert root_mean_square(score - expected) <= (6 * eps / std**2 if std < 1 else 500 * eps)
+
+
+def test_attention_is_as_right_as_its_points_far_away():
+    data = cloud(500, 2, torch.float32)
+    x = torch.tensor([[1000.0, 0.0], [0.0, -3000.0], [1e4, 1e4]])
+    p = kernel_density(data, 1.0)
+    # One rounding of the point, of the difference and of the result; logits of 1e4 in float32 would cost 1e-3 of a
+    # mean of up to 4, a tenfold of this.
+    error = (p.score(x).double() - reference(p, x)[1]).norm(dim=1)
+    assert (error <= 4 * torch.finfo(torch.float32).eps * x.norm(dim=1)).all()
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1e-6, 1e6, 1e15])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_attention_does_not_depend_on_the_unit_of_length(dtype, scale):
+    data, x = cloud(300, 2, dtype), cloud(50, 2, dtype) + 0.1
+    expected = kernel_density(data, 0.2).score(x)
+    scaled = kernel_density(data * scale, 0.2 * scale).score(x * scale) * scale
+    # Inputs of up to 5 rounded once more, over σ² = 0.04; logits of up to 600, rounded.
+    atol = (5 / 0.04 + 600 * 4 / 0.04) * torch.finfo(dtype).eps
+    torch.testing.assert_close(scaled, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize(("n_components", "n_calls"), [(127, 0), (128, 1)])
+def test_attention_is_taken_from_128_components_on(monkeypatch, n_components, n_calls):
+    calls = attended(monkeypatch)
+    p = kernel_density(cloud(n_components, 2), 0.3)
+    assert_right(p, cloud(20, 2))
+    calls.clear()
+    p.score(cloud(20, 2))
+    assert len(calls) == n_calls
+
+
+@pytest.mark.parametrize("other", [0, 77, 199])
+def test_components_of_different_widths_are_never_attended(monkeypatch, other):
+    calls = attended(monkeypatch)
+    stds = torch.full((200,), 0.3, dtype=torch.float64)
+    stds[other] = 0.6
+    p = GaussianMixture(cloud(200, 2), stds)
+    assert_right(p, torch.cat([cloud(20, 2), p.means[other : other + 1] + 0.1]))
+    assert calls == []
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("of_mixture", DTYPES)
+def test_attention_of_two_dtypes_is_in_the_wider(of_mixture, dtype):
+    p = kernel_density(cloud(200, 2, of_mixture), 0.3)
+    x = (cloud(50, 2) + 0.1).to(dtype)
+    score, expected = p.score(x), reference(p, x)[1]
+    assert score.dtype == torch.promote_types(of_mixture, dtype)
+    assert ((score.double() - expected).norm(dim=1) <= attention_error(p, x, expected, score.dtype)).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_attention_of_no_points_is_no_rows(dtype):
+    score = kernel_density(cloud(200, 3, dtype), 0.3).score(torch.empty(0, 3, dtype=dtype))
+    assert score.shape == (0, 3)
+    assert score.dtype == dtype
+
+
+@pytest.mark.parametrize("bad", [NAN, INF, -INF])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_attention_gives_nan_in_the_rows_of_points_that_are_not_finite_alone(monkeypatch, dtype, bad):
+    calls = attended(monkeypatch)
+    p = kernel_density(cloud(200, 2, dtype), 0.3)
+    x = cloud(5, 2, dtype)
+    expected = p.score(x)
+    x[1, 0] = x[3, 1] = bad
+    score = p.score(x)
+    assert len(calls) == 2
+    # float64 in the second call, whatever the first was in.
+    torch.testing.assert_close(score[[0, 2, 4]], expected[[0, 2, 4]], rtol=1e-3 * (dtype == torch.float32), atol=1e-11)
+    assert not torch.isfinite(score[[1, 3]]).all(1).any()
+
+
+def test_attention_leaves_points_with_a_gradient_to_the_differentiable_path(monkeypatch):
+    calls = attended(monkeypatch)
+    p = kernel_density(cloud(150, 2), 0.3)
+    x = cloud(4, 2).requires_grad_()
+    score = p.score(x)
+    (gradient,) = torch.autograd.grad(p.log_prob(x).sum(), x)
+    assert calls == []
+    error = rounding(p, p.log_prob(x).detach(), torch.float64)[1]
+    assert ((score - gradient).detach().norm(dim=1) <= 2 * error).all()
+    assert torch.autograd.gradcheck(p.score, (x[:2].detach().requires_grad_(),))
+    # As often as it takes: a fused attention would stop at the first derivative.
+    assert torch.autograd.gradgradcheck(p.score, (x[:1].detach().requires_grad_(),))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_attention_makes_no_array_of_pairs(monkeypatch, dtype):
+    class Largest(TorchDispatchMode):
+        size = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            out = function(*args, **(kwargs or {}))
+            for tensor in out if isinstance(out, tuple | list) else [out]:
+                if isinstance(tensor, torch.Tensor):
+                    self.size = max(self.size, tensor.numel())
+            return out
+
+    calls = attended(monkeypatch)
+    p = kernel_density(cloud(1500, 2, dtype), 0.3)
+    x = cloud(2000, 2, dtype)
+    with Largest() as largest:
+        p.score(x)
+    assert len(calls) == 1
+    assert largest.size <= 3 * 2000
+
+
+MANY_POINTS = """
+import resource, sys, torch
+from notes.mixtures import GaussianMixture, kernel_density
+
+def peak():
+    # What getrusage says first counts the parent process in, on Linux.
+    try:
+        status = open("/proc/self/status").read()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return int(status.split("VmHWM:")[1].split()[0]) / 1e3
+
+p = GaussianMixture([[-1.0, 0.0], [1.0, 0.5]], [0.4, 0.7], [0.4, 0.6])
+data, x = (p.sample(n, torch.Generator().manual_seed(n)) for n in (30_000, 20_000))
+q = kernel_density(data, float(sys.argv[1]))
+q.score(x[:100])
+before = peak()
+score = q.score(x)
+after = peak()
+torch.save((data, x, score, after - before), sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("bandwidth", [0.02, 0.3])
+def test_attention_over_30_000_data_at_20_000_points_is_right_and_small(tmp_path, bandwidth):
+    # In a process of its own: a peak is of a process's whole life.
+    subprocess.run([sys.executable, "-c", MANY_POINTS, str(bandwidth), str(tmp_path / "score.pt")], check=True)
+    data, x, score, megabytes = torch.load(tmp_path / "score.pt")
+    assert score.dtype == torch.float32
+    assert score.shape == (20_000, 2)
+    # One array of pairs would be 2400 MB.
+    assert megabytes < 400
+    some = slice(None, None, 50)
+    direct = torch.cat([by_definition(data, bandwidth, rows) for rows in x[some].split(50)])
+    assert root_mean_square(score[some] - direct) <= 1e-3 * root_mean_square(direct)
+    assert torch.isfinite(score).all()
+
+
+def by_definition(data, bandwidth, x):
+    """A kernel density's score in float64, every difference and every share in sight."""
+    offset = data.double() - x.double()[:, None]
+    share = (-offset.square().sum(2) / (2 * bandwidth**2)).softmax(1)
+    return (share[:, :, None] * offset).sum(1) / bandwidth**2
+
+
+def rule_by_hand(rule, data):
+    m, d = data.shape
+    s = math.sqrt(np.var(data.double().numpy(), axis=0, ddof=1).mean())
+    return {"scott": s * m ** (-1 / (d + 4)), "silverman": s * (4 / ((d + 2) * m)) ** (1 / (d + 4))}[rule]
+
+
+RULES = {"scott": scott_bandwidth, "silverman": silverman_bandwidth}
+
+
+@pytest.mark.parametrize("rule", RULES)
+class TestBandwidthRules:
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize(("n", "dim"), [(2, 1), (2, 3), (50, 1), (50, 2), (1000, 3), (40, 10)])
+    def test_follow_their_formula(self, rule, n, dim, dtype):
+        # Dimensions of different spreads, so that a mean of stds is not the root of the mean variance.
+        data = cloud(n, dim, dtype) * torch.arange(1, dim + 1, dtype=dtype)
+        bandwidth = RULES[rule](data)
+        assert type(bandwidth) is float
+        assert bandwidth == pytest.approx(rule_by_hand(rule, data), rel=1e-12)
+
+    @pytest.mark.parametrize("scale", [1e-6, 0.25, 3.0, 1e8])
+    def test_follow_the_unit_of_length(self, rule, scale):
+        data = cloud(60, 2)
+        assert RULES[rule](scale * data) == pytest.approx(scale * RULES[rule](data), rel=1e-12)
+
+    def test_do_not_follow_the_origin(self, rule):
+        data = (cloud(60, 2) * 1024).round() / 1024  # so that a shift is exact
+        assert RULES[rule](data + 1024) == pytest.approx(RULES[rule](data), rel=1e-12)
+
+    def test_in_float32_lose_nothing_to_a_large_mean(self, rule):
+        data = (cloud(60, 2, torch.float32) * 1024).round() / 1024
+        assert RULES[rule](data + 4096) == pytest.approx(RULES[rule](data), rel=1e-12)
+
+    @pytest.mark.parametrize("data", [torch.ones(1, 2), torch.ones(0, 2)])
+    def test_refuse_less_than_two_data(self, rule, data):
+        with pytest.raises(ValueError, match="data must have at least 2 rows"):
+            RULES[rule](data)
+
+    @pytest.mark.parametrize("n", [2, 7, 1000])
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_refuse_data_without_spread(self, rule, dtype, n):
+        with pytest.raises(ValueError, match="data must not all be equal"):
+            RULES[rule](torch.full((n, 2), 0.1, dtype=dtype))
+
+    @pytest.mark.xfail(strict=True, reason="the variance of 1000 equal float64 numbers is 1e-34, not 0")
+    def test_refuse_data_without_spread_in_one_dimension(self, rule):
+        with pytest.raises(ValueError, match="data must not all be equal"):
+            RULES[rule](torch.full((1000, 1), 0.1, dtype=torch.float64))
+
+    def test_take_data_that_spread_in_one_dimension_only(self, rule):
+        data = torch.tensor([[1.0, 0.0], [1.0, 2.0]])
+        assert RULES[rule](data) == pytest.approx(2 ** (-1 / 6), rel=1e-12)  # s² = (0 + 2)/2, and both rules are one
+
+
+def test_the_bandwidth_rules_are_one_in_two_dimensions_and_silvermans_factor_in_one_is_known():
+    data = cloud(80, 2)
+    assert silverman_bandwidth(data) == pytest.approx(scott_bandwidth(data), rel=1e-14)
+    data = cloud(80, 1)
+    assert silverman_bandwidth(data) == pytest.approx((4 / 3) ** 0.2 * scott_bandwidth(data), rel=1e-14)
+    data = cloud(80, 3)
+    assert silverman_bandwidth(data) < 0.98 * scott_bandwidth(data)
+
+
+def test_the_bandwidth_rules_are_scipys_factors_times_the_std_in_one_dimension():
+    data = cloud(80, 1).numpy()
+    theirs = scipy.stats.gaussian_kde(data.T)
+    std = data.std(ddof=1)
+    assert scott_bandwidth(torch.from_numpy(data)) == pytest.approx(theirs.scotts_factor() * std, rel=1e-12)
+    assert silverman_bandwidth(torch.from_numpy(data)) == pytest.approx(theirs.silverman_factor() * std, rel=1e-12)
+
+
+def left_out_likelihood(data, bandwidth):
+    """The log-likelihood of each datum given all the others, summed: in NumPy, one at a time."""
+    return sum(
+        brute_force_log_density(torch.cat([data[:i], data[i + 1 :]]), bandwidth, data[i : i + 1])[0]
+        for i in range(len(data))
+    )
+
+
+FINE = torch.logspace(-2, 1, 151, dtype=torch.float64)  # 4.7 % apart
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("n", "dim"), [(2, 2), (3, 1), (5, 2), (30, 1), (30, 3)])
+def test_the_cross_validated_bandwidth_is_the_best_when_each_datum_is_left_out(n, dim, dtype):
+    data = cloud(n, dim, dtype)
+    likelihoods = [left_out_likelihood(data, h) for h in FINE.tolist()]
+    assert 0 < np.argmax(likelihoods) < len(FINE) - 1
+    assert cross_validated_bandwidth(data, FINE) == FINE[np.argmax(likelihoods)].item()
+
+
+def test_the_cross_validated_bandwidth_is_scikit_learns():
+    data = cloud(25, 2)
+    candidates = [0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0]
+    search = sklearn.model_selection.GridSearchCV(
+        sklearn.neighbors.KernelDensity(), {"bandwidth": candidates}, cv=sklearn.model_selection.LeaveOneOut()
+    )
+    theirs = search.fit(data.numpy()).best_params_["bandwidth"]
+    assert theirs not in (0.1, 1.0)
+    assert cross_validated_bandwidth(data, candidates) == theirs
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_the_cross_validated_bandwidth_of_two_data_is_their_distance_over_the_root_of_the_dimension(dim):
+    # −d log h − r²/2h² is largest at h = r/√d.
+    data = torch.zeros(2, dim)
+    data[1, 0] = 3.0
+    best = 3 / math.sqrt(dim)
+    assert cross_validated_bandwidth(data, [0.99 * best, 0.995 * best, best, 1.005 * best, 1.01 * best]) == best
+
+
+def test_the_cross_validated_bandwidth_of_data_that_all_occur_twice_is_the_least():
+    data = cloud(20, 2).repeat(2, 1)
+    assert cross_validated_bandwidth(data, [0.3, 1e-6, 0.1, 1.0]) == 1e-6
+
+
+def test_one_datum_that_occurs_twice_is_weighed_in_the_cross_validated_bandwidth():
+    data = cloud(12, 2)
+    data = torch.cat([data, data[:1]])
+    expected = FINE[np.argmax([left_out_likelihood(data, h) for h in FINE.tolist()])].item()
+    assert cross_validated_bandwidth(data, FINE) == expected
+
+
+@pytest.mark.parametrize("block", [1, 31, 62, 100, 930, 961])
+def test_block_boundaries_do_not_show_in_the_cross_validated_bandwidth(monkeypatch, block):
+    data = cloud(31, 2)
+    expected = FINE[np.argmax([left_out_likelihood(data, h) for h in FINE.tolist()])].item()
+    monkeypatch.setattr(mixtures, "_BLOCK", block)
+    assert cross_validated_bandwidth(data, FINE) == expected
+
+
+def test_cross_validation_of_the_bandwidth_makes_no_array_above_a_block(monkeypatch):
+    class Largest(TorchDispatchMode):
+        size = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            out = function(*args, **(kwargs or {}))
+            self.size = max(self.size, out.numel() if isinstance(out, torch.Tensor) else 0)
+            return out
+
+    monkeypatch.setattr(mixtures, "_BLOCK", 1000)
+    with Largest() as largest:
+        cross_validated_bandwidth(cloud(130, 2), [0.1, 0.3, 0.5])
+    assert 900 <= largest.size <= 1000
+
+
+@pytest.mark.parametrize(
+    "candidates", [[0.1, 0.4, 2], (0.1, 0.4, 2.0), np.array([0.1, 0.4, 2.0]), torch.tensor([0.1, 0.4, 2])]
+)
+def test_the_cross_validated_bandwidth_is_one_of_the_candidates(candidates):
+    bandwidth = cross_validated_bandwidth(cloud(40, 2, torch.float32), candidates)
+    assert type(bandwidth) is float
+    assert bandwidth == candidates[1]
+
+
+def test_a_single_candidate_is_the_cross_validated_bandwidth():
+    assert cross_validated_bandwidth(cloud(5, 1), [17]) == 17.0
+
+
+def test_the_cross_validated_bandwidth_does_not_follow_the_origin_of_float64_data():
+    data = (cloud(40, 2) * 1024).round() / 1024
+    assert cross_validated_bandwidth(data + 2**20, FINE) == cross_validated_bandwidth(data, FINE)
+
+
+EXTREME = [
+    1e-100,
+    1e100,
+    pytest.param(1e-200, marks=pytest.mark.xfail(strict=True, reason="h² is 0: with a datum twice, NaN, and it wins")),
+    pytest.param(1e200, marks=pytest.mark.xfail(strict=True, reason="h² is infinite: NaN, and it wins")),
+]
+
+
+@pytest.mark.parametrize("extreme", EXTREME)
+def test_an_extreme_candidate_is_not_the_cross_validated_bandwidth(extreme):
+    data = cloud(12, 2)
+    data = torch.cat([data, data[:1]])
+    assert cross_validated_bandwidth(data, [extreme, 0.3]) == 0.3
+    assert cross_validated_bandwidth(data, [0.3, extreme]) == 0.3
+
+
+BANDWIDTHS = {
+    "kernel_density": lambda data: kernel_density(data, 0.3),
+    "scott_bandwidth": scott_bandwidth,
+    "silverman_bandwidth": silverman_bandwidth,
+    "cross_validated_bandwidth": lambda data: cross_validated_bandwidth(data, [0.1, 0.2]),
+}
+
+
+@pytest.mark.parametrize("function", BANDWIDTHS.values(), ids=BANDWIDTHS)
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (torch.zeros(3), ValueError),
+        (torch.zeros(0, 2), ValueError),
+        (torch.zeros(3, 0), ValueError),
+        (torch.zeros(2, 3, 1), ValueError),
+        (torch.tensor([[0.0], [NAN]]), ValueError),
+        (torch.tensor([[0.0], [INF]]), ValueError),
+        (torch.tensor([[0], [1]]), TypeError),
+        (np.zeros((3, 2)), TypeError),
+        ([[0.0], [1.0]], TypeError),
+        (None, TypeError),
+    ],
+)
+def test_bad_data_are_refused_by_every_function_of_a_bandwidth(function, data, error):
+    with pytest.raises(error, match="data must"):
+        function(data)
+
+
+def test_a_kernel_density_of_one_datum_is_a_gaussian_and_of_none_is_refused():
+    assert_right(kernel_density(torch.tensor([[1.0, 2.0]]), 0.5), torch.tensor([[0.0, 0.0]]))
+    with pytest.raises(ValueError, match=r"at least 1 row, got 0"):
+        kernel_density(torch.zeros(0, 2), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("bandwidth", "error"),
+    [
+        (0.0, ValueError),
+        (-1.0, ValueError),
+        (NAN, ValueError),
+        (INF, ValueError),
+        (True, TypeError),
+        ("1", TypeError),
+        (None, TypeError),
+        (torch.ones(3), TypeError),
+    ],
+)
+def test_a_bad_bandwidth_is_refused(bandwidth, error):
+    with pytest.raises(error, match="bandwidth must"):
+        kernel_density(torch.zeros(3, 2), bandwidth)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "error"),
+    [
+        ([], ValueError),
+        (0.1, ValueError),
+        ([[0.1]], ValueError),
+        ([0.1, 0.0], ValueError),
+        ([0.1, -0.2], ValueError),
+        ([0.1, NAN], ValueError),
+        ([0.1, INF], ValueError),
+        ([True], TypeError),
+        (["0.1"], TypeError),
+        ("0.1", TypeError),
+        (None, TypeError),
+    ],
+)
+def test_bad_candidates_are_refused(candidates, error):
+    with pytest.raises(error, match="candidates must"):
+        cross_validated_bandwidth(cloud(5, 2), candidates)
+
+
+def test_cross_validation_of_a_bandwidth_needs_two_data():
+    with pytest.raises(ValueError, match="data must have at least 2 rows, got 1"):
+        cross_validated_bandwidth(torch.ones(1, 2), [0.1])

@@ -1,0 +1,371 @@
+"""The figures of the chapter on kernel density estimates and explicit score matching."""
+
+import copy
+import functools
+
+import numpy as np
+import torch
+
+from notes import langevin as walks
+from notes import mixtures, plots, score_matching
+from notes.mixtures import GaussianMixture, kernel_density
+from notes.networks import ScoreNetwork
+from notes.training import train
+
+LINE = GaussianMixture([[2.0], [-2.0]], [0.5, 0.2], [0.6, 0.4])
+NORMAL = GaussianMixture([[0.0]], 1.0)
+MOONS = mixtures.two_moons(std=0.2)
+EXTENT = (-2.4, 2.4, -2.0, 2.0)
+
+
+def two_bumps(dim):
+    """Two unit Gaussians, 3 apart along the first axis of d dimensions."""
+    means = torch.zeros(2, dim)
+    means[:, 0] = torch.tensor([1.5, -1.5])
+    return GaussianMixture(means, 1.0)
+
+
+def _generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def _percent(error):
+    return f"{100 * error:.0f} %" if error < 9.995 else f"× {error:.0f}"
+
+
+@functools.cache
+def _data(n_data):
+    return MOONS.sample(n_data, _generator(1))
+
+
+@functools.cache
+def _fresh(n=2000):
+    """Points of p that no estimate has seen, to measure it at."""
+    return MOONS.sample(n, _generator(2))
+
+
+def _error(field, truth, x):
+    with torch.no_grad():
+        return score_matching.fisher_divergence(field, truth, x, relative=True).item()
+
+
+@plots.styled
+def kernels(bandwidth=0.3, n_data=20):
+    """A kernel on each datum, their sum, and the truth."""
+    data = LINE.sample(1000, _generator(3))[:n_data]
+    figure, ax = plots.canvas(height=3.6)
+    grid = torch.linspace(-4, 5, 900)
+    each = torch.exp(-0.5 * ((grid - data) / bandwidth) ** 2) / (n_data * bandwidth * (2 * np.pi) ** 0.5)
+    ax.plot(grid, each[:200].T, color=plots.ESTIMATE, linewidth=0.7, alpha=0.45)
+    ax.plot(data[:, 0], np.full(n_data, -0.025), "|", color=plots.ESTIMATE, markersize=8, alpha=min(1, 60 / n_data))
+    plots.curve(ax, kernel_density(data, bandwidth), grid, plots.ESTIMATE)
+    plots.curve(ax, LINE, grid)
+    ax.set(xlim=(-4, 5), ylim=(-0.06, 1.05), yticks=[], xlabel="x")
+    ax.spines["left"].set_visible(False)
+    plots.label(ax, -1.6, 0.72, "p", ha="left", fontstyle="italic")
+    plots.label(ax, 5, 0.94, f"q: {n_data} kernels of width {bandwidth:g}", plots.ESTIMATE, ha="right")
+    return figure
+
+
+@plots.styled
+def field(bandwidth=0.2, n_data=300):
+    """The estimate's contours and score beside the truth's."""
+    data = _data(3000)[:n_data]
+    q = kernel_density(data, bandwidth)
+    figure, axes = plots.canvas(1, 2, height=2.95)
+    for ax, density, color in zip(axes, (q, MOONS), (plots.ESTIMATE, plots.TRUTH), strict=True):
+        plots.plane(ax, EXTENT)
+        plots.contours(ax, density, EXTENT, 100)
+        plots.arrows(ax, density.score, EXTENT, 15, color)
+    plots.particles(axes[0], data[:1000], plots.CONTRAST, 3)
+    error = _error(q.score, MOONS.score, _fresh())
+    axes[0].set_xlabel(f"q: score error {_percent(error)}", color=plots.ESTIMATE)
+    axes[1].set_xlabel("p")
+    return figure
+
+
+TARGETS = {"two modes": LINE, "one Gaussian": NORMAL}
+BANDWIDTHS = np.geomspace(0.03, 1.5, 20)
+
+
+@functools.cache
+def _errors_by_bandwidth(target, n_data, seeds=8):
+    """Relative squared errors of the density and of the score over BANDWIDTHS, and the rules: means over seeds."""
+    p = TARGETS[target]
+    grid = torch.linspace(-4, 5, 401)[:, None]
+    density, score = p.log_prob(grid).exp(), p.score(grid)[:, 0]
+    errors, rules = [], []
+    for seed in range(seeds):
+        data = p.sample(n_data, _generator(seed))
+        rules.append([mixtures.scott_bandwidth(data), mixtures.cross_validated_bandwidth(data, BANDWIDTHS)])
+        for q in (kernel_density(data, h) for h in BANDWIDTHS):
+            of_density = (q.log_prob(grid).exp() - density).square().sum() / density.square().sum()
+            of_score = (density * (q.score(grid)[:, 0] - score).square()).sum() / (density * score.square()).sum()
+            errors.append((of_density, of_score))
+    errors = torch.tensor(errors).reshape(seeds, len(BANDWIDTHS), 2).mean(0).T
+    return errors, np.exp(np.log(rules).mean(0))
+
+
+def _lowest(error):
+    """Where the parabola through the lowest point of a curve over BANDWIDTHS and its neighbours is lowest."""
+    near = slice(error.argmin() - 1, error.argmin() + 2)
+    parabola = np.polynomial.Polynomial.fit(np.log(BANDWIDTHS[near]), np.log(error[near]), 2)
+    (at,) = parabola.deriv().roots()
+    return np.exp(at), np.exp(parabola(at))
+
+
+@plots.styled
+def bandwidth(n_data=200, target="two modes"):
+    """The error of the density and of its score against the bandwidth, with the rules of thumb."""
+    errors, (scott, likeliest) = _errors_by_bandwidth(target, n_data)
+    figure, ax = plots.canvas(height=4)
+    rows = zip(errors.numpy(), (plots.CONTRAST, plots.ESTIMATE), ("error of q", "error of its score"), strict=True)
+    best = []
+    for error, color, name in rows:
+        at, least = _lowest(error)
+        best.append(at)
+        ax.loglog(BANDWIDTHS, error, color=color)
+        ax.loglog(at, least, "o", color=color, markersize=8)
+        ax.plot([at, at], [1e-6, least], color=color, linewidth=1)
+        start = int((error < 3).argmax())
+        plots.label(ax, BANDWIDTHS[start] * 1.06, error[start] * 1.15, name, color, ha="left")
+    for h, name, y in ((scott, "Scott", 6), (likeliest, "cross-validated", 14)):
+        ax.plot([h, h], [1e-6, y], color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
+        plots.label(ax, h, y, name)
+    plots.label(ax, best[1] * 1.05, 6e-4, f"best h: × {best[1] / best[0]:.1f}", plots.ESTIMATE, ha="left")
+    ax.set(xlim=(0.03, 1.5), ylim=(5e-4, 30), xlabel="bandwidth h", ylabel="relative squared error")
+    ax.set_xticks([0.03, 0.1, 0.3, 1], ["0.03", "0.1", "0.3", "1"])
+    ax.minorticks_off()
+    return figure
+
+
+STEPS = [0, 10, 30, 100, 200, 400, 1000]
+TRAINED = [0.1, 0.2, 0.3, 0.5]
+
+
+@functools.cache
+def _trained(bandwidth, n_data=300):
+    """The network at STEPS of its training on the estimate's score; its errors against q and against p, by step."""
+    q, generator = kernel_density(_data(n_data), bandwidth), _generator()
+    model = ScoreNetwork(2, width=64, generator=generator)
+    at_q = q.sample(2000, generator)
+    snapshots, errors = {}, []
+
+    def look(step, _=None):
+        if step in STEPS:
+            snapshots[step] = copy.deepcopy(model)
+        if step in STEPS or step % max(2, 10 ** (len(str(step)) - 1)) == 0:
+            errors.append((step, _error(model, q.score, at_q), _error(model, MOONS.score, _fresh())))
+
+    def loss(model, x, generator):
+        return score_matching.explicit(model, q.score, x)
+
+    look(0)
+    train(model, loss, 1000, data=q, batch_size=256, generator=generator, callback=look)
+    return snapshots, np.array(errors).T, _error(q.score, MOONS.score, _fresh())
+
+
+@plots.styled
+def training(step=100, bandwidth=0.2):
+    """The learned field on the estimate's contours, and its distance to the estimate's score and to the truth."""
+    snapshots, (steps, to_q, to_p), floor = _trained(bandwidth)
+    figure, (ax, side) = plots.canvas(1, 2, height=3.1, gridspec_kw={"width_ratios": [1.35, 1]})
+    plots.plane(ax, EXTENT)
+    q = kernel_density(_data(300), bandwidth)
+    plots.contours(ax, q, EXTENT, 100)
+    plots.arrows(ax, q.score, EXTENT, 15, plots.FAINT)
+    plots.arrows(ax, snapshots[step], EXTENT, 15, plots.ESTIMATE)
+    seen = steps <= step
+    place = np.maximum(steps, 5)
+    for error, color in ((to_q, plots.ESTIMATE), (to_p, plots.CONTRAST)):
+        side.loglog(place, error, color=color, alpha=0.25)
+        side.loglog(place[seen], error[seen], color=color)
+        side.loglog(place[seen][-1], error[seen][-1], "o", color=color)
+    side.axhline(floor, color=plots.CONTRAST, linewidth=1, linestyle=(0, (2, 2)))
+    plots.label(side, 1200, floor * 0.88, "q itself", plots.CONTRAST, ha="right", va="top")
+    plots.label(side, 1200, to_p[-1] * 1.12, "from p", plots.CONTRAST, ha="right")
+    plots.label(side, 6, 1.2e-3, "from q:\nthe loss", plots.ESTIMATE, ha="left")
+    side.set(xlim=(5, 1200), ylim=(7e-4, 3), xlabel="step", ylabel="relative distance")
+    side.set_xticks([10, 100, 1000], ["10", "100", "1000"])
+    return figure
+
+
+@functools.cache
+def _walk(bandwidth):
+    generator = _generator()
+    x0 = 1.2 * torch.randn(1000, 2, generator=generator)
+    model = _trained(bandwidth)[0][STEPS[-1]]
+    return walks.langevin(model, x0, 0.002, 600, generator=generator, record_every=20)
+
+
+@plots.styled
+def sampling(time=120, bandwidth=0.2):
+    """Particles that walk along the learned score, over the truth; ``time`` in steps of τ = 0.002."""
+    path = _walk(bandwidth)
+    now = time // 20
+    figure, ax = plots.canvas(height=4.4)
+    plots.plane(ax, EXTENT)
+    plots.contours(ax, MOONS, EXTENT)
+    color = plots.colours_by_start(path[0])
+    plots.particles(ax, path[now], color, 7)
+    return figure
+
+
+SAMPLE_SIZES = [30, 100, 300, 1000, 3000]
+RULES = ["Scott", "Silverman", "cross-validated", "best for the score"]
+DIMENSIONS = [1, 3, 10]
+_CANDIDATES = np.geomspace(0.15, 1.6, 13)
+
+
+@functools.cache
+def _errors_by_rule(dim, seeds=3):
+    """Bandwidths and relative score errors (rules, sample sizes), means over seeds."""
+    p = two_bumps(dim)
+    test = p.sample(1000, _generator(99))
+    table = np.zeros((len(RULES), len(SAMPLE_SIZES), seeds, 2))
+    for column, n_data in enumerate(SAMPLE_SIZES):
+        for seed in range(seeds):
+            data = p.sample(n_data, _generator(seed))
+
+            def error(h, data=data):
+                return _error(kernel_density(data, h).score, p.score, test)
+
+            chosen = [
+                mixtures.scott_bandwidth(data),
+                mixtures.silverman_bandwidth(data),
+                mixtures.cross_validated_bandwidth(data, _CANDIDATES),
+                min(_CANDIDATES, key=error),
+            ]
+            table[:, column, seed] = [(h, error(h)) for h in chosen]
+    return np.exp(np.log(table).mean(2)).transpose(2, 0, 1)
+
+
+@plots.styled
+def samples(rule="Scott", dim=1):
+    """The error of the estimate's score against the number of data, and the bandwidth that a rule gives them."""
+    widths, errors = _errors_by_rule(dim)
+    row = RULES.index(rule)
+    figure, (ax, side) = plots.canvas(1, 2, height=3.3, gridspec_kw={"width_ratios": [1.4, 1]})
+    for axes, lines in ((ax, 100 * errors), (side, widths)):
+        axes.loglog(SAMPLE_SIZES, lines.T, color=plots.FAINT, linewidth=1)
+        axes.loglog(SAMPLE_SIZES, lines[row], "o-", color=plots.ESTIMATE)
+        axes.set(xlim=(25, 3600), xlabel="data M")
+        axes.set_xticks([100, 1000], ["100", "1000"])
+    slope = np.polyfit(np.log(SAMPLE_SIZES), np.log(errors[row]), 1)[0]
+    plots.label(ax, 3500, 88, f"{rule}, d = {dim}\nerror ∝ $M^{{{slope:.2f}}}$", plots.ESTIMATE, ha="right")
+    ax.set(ylim=(1, 180), ylabel="score error in %")
+    ax.set_yticks([1, 10, 100], ["1", "10", "100"])
+    side.set(ylim=(0.15, 2), ylabel="bandwidth h")
+    side.set_yticks([0.2, 0.5, 1, 2], ["0.2", "0.5", "1", "2"])
+    side.minorticks_off()
+    return figure
+
+
+DATA_SIZES = [200, 500, 1000, 5000]
+MANY_DIMENSIONS = [1, 2, 5, 10, 20]
+
+
+@functools.cache
+def _errors_by_dimension(n_data):
+    """Relative score errors (estimates, dimensions): at Scott's h, at the best h, of a network trained by denoising."""
+    rows = []
+    for dim in MANY_DIMENSIONS:
+        p, generator = two_bumps(dim), _generator(dim)
+        data, test = p.sample(n_data, generator), p.sample(2000, generator)
+        model = ScoreNetwork(dim, width=64, generator=generator)
+        loss = functools.partial(score_matching.denoising, sigma=0.5)
+        train(model, loss, 500, data=data, batch_size=256, generator=generator)
+        fields = [kernel_density(data, h).score for h in (mixtures.scott_bandwidth(data), *_CANDIDATES)]
+        scott, *others = (_error(field, p.score, test) for field in fields)
+        rows.append((scott, min(others), _error(model, p.score, test)))
+    return np.array(rows).T
+
+
+@plots.styled
+def dimension(n_data=1000):
+    """The error of the score against the dimension: the kernel density estimate's, and a trained network's."""
+    figure, ax = plots.canvas(height=3.8)
+    names = ("q, Scott’s h", "q, best h", "network")
+    colors = (plots.FAINT, plots.CONTRAST, plots.ESTIMATE)
+    for error, color, name in zip(_errors_by_dimension(n_data), colors, names, strict=True):
+        ax.loglog(MANY_DIMENSIONS, 100 * error, "o-", color=color)
+        plots.label(ax, 21.5, 100 * error[-1], name, color, ha="left", va="center")
+    ax.axhline(100, color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
+    plots.label(ax, 1, 107, "no arrows at all", ha="left")
+    ax.set(xlim=(0.95, 45), ylim=(1, 2000), xlabel="dimension d", ylabel="score error in %")
+    ax.set_xticks(MANY_DIMENSIONS, map(str, MANY_DIMENSIONS))
+    ax.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
+    ax.minorticks_off()
+    plots.label(ax, 45, 1100, f"{n_data} data", ha="right")
+    return figure
+
+
+OBJECTIVES = {
+    "explicit": lambda model, x, generator: score_matching.explicit(model, _estimate().score, x),
+    "implicit": lambda model, x, generator: score_matching.implicit(model, x),
+    "sliced": score_matching.sliced,
+}
+CHECKED = [0, 20, 50, 100, 200, 400, 800]
+
+
+@functools.cache
+def _estimate():
+    return kernel_density(_data(300), 0.3)
+
+
+@functools.cache
+def _learned_by(objective):
+    q, generator = _estimate(), _generator()
+    model = ScoreNetwork(2, width=64, generator=generator)
+    at_q = q.sample(2000, generator)
+    snapshots, errors = {}, []
+
+    def look(step, _=None):
+        if step in CHECKED:
+            snapshots[step] = copy.deepcopy(model)
+        if step % 40 == 0 or step in CHECKED:
+            errors.append((step, _error(model, q.score, at_q)))
+
+    look(0)
+    train(model, OBJECTIVES[objective], 800, data=q, batch_size=256, generator=generator, callback=look)
+    return snapshots, np.array(errors).T
+
+
+@plots.styled
+def objectives(step=100, objective="implicit"):
+    """One field learned by three objectives, two of which never see it."""
+    figure, (ax, side) = plots.canvas(1, 2, height=3.1, gridspec_kw={"width_ratios": [1.35, 1]})
+    plots.plane(ax, EXTENT)
+    plots.contours(ax, _estimate(), EXTENT, 100)
+    plots.arrows(ax, _estimate().score, EXTENT, 15, plots.FAINT)
+    plots.arrows(ax, _learned_by(objective)[0][step], EXTENT, 15, plots.ESTIMATE)
+    for name in OBJECTIVES:
+        steps, error = _learned_by(name)[1]
+        chosen = name == objective
+        side.semilogy(steps, error, color=plots.ESTIMATE if chosen else plots.FAINT, linewidth=2 if chosen else 1)
+        if chosen:
+            side.semilogy(step, error[steps == step], "o", color=plots.ESTIMATE)
+    plots.label(side, 800, 1.1, objective, plots.ESTIMATE, ha="right")
+    side.set(xlim=(0, 820), ylim=(1e-3, 2), xlabel="step", ylabel="distance from q’s score")
+    return figure
+
+
+MEMORY = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5]
+
+
+@plots.styled
+def memory(bandwidth=0.05):
+    """Samples of the estimate around its data, and how far from the nearest datum they lie."""
+    data = _data(60)
+    drawn = kernel_density(data, bandwidth).sample(2000, _generator(5))
+    figure, (ax, side) = plots.canvas(1, 2, height=3.1, gridspec_kw={"width_ratios": [1.35, 1]})
+    plots.plane(ax, EXTENT)
+    plots.particles(ax, drawn[:600], plots.ESTIMATE, 4)
+    plots.particles(ax, data, plots.CONTRAST, 9)
+    edges = np.linspace(0, 1, 41)
+    for x, color, name, y in ((_fresh(), plots.FAINT, "fresh\nfrom p", 0.45), (drawn, plots.ESTIMATE, "from q", 0.85)):
+        plots.histogram(side, torch.cdist(x, data).min(1).values, edges, color)
+        plots.label(side, 0.97, y, name, color, ha="right", transform=side.transAxes)
+    side.set(xlim=(0, 1), yticks=[], ylim=(0, None), xlabel="distance to the nearest datum")
+    side.spines["left"].set_visible(False)
+    return figure

@@ -1,0 +1,638 @@
+"""The training loop: what it draws, what it steps, what it hands back, and how it stops."""
+
+import io
+import math
+import sys
+
+import nbclient
+import nbformat
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+
+from notes.mixtures import GaussianMixture, rings
+from notes.networks import ScoreNetwork
+from notes.score_matching import denoising, explicit, fisher_divergence, implicit, sliced
+from notes.training import train
+
+NAN, INF = math.nan, math.inf
+FIVE_SIGMA = math.erfc(5 / math.sqrt(2))  # the chance of 5 standard errors: the p-value below which a law is refused
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+DATA = torch.randn(40, 2, generator=seeded(0))
+
+
+def network(seed=1):
+    return ScoreNetwork(2, width=8, depth=1, generator=seeded(seed))
+
+
+def by_denoising(model, x, *, generator):
+    return denoising(model, x, 0.5, generator)
+
+
+def weights(model):
+    return torch.cat([value.detach().flatten().clone() for value in model.state_dict().values()])
+
+
+class Line(torch.nn.Module):
+    """One number θ; its loss is what the test makes of it."""
+
+    def __init__(self, start=1.0, dtype=torch.float64):
+        super().__init__()
+        self.theta = torch.nn.Parameter(torch.tensor(start, dtype=dtype))
+
+    def forward(self, x):
+        return self.theta * x
+
+
+class At:
+    """A loss that is θ² of a Line, or what ``made`` makes of it at one step; keeps the weights it was called with."""
+
+    def __init__(self, step=None, made=None):
+        self.step, self.made, self.seen = step, made, []
+
+    def __call__(self, model, x, *, generator):
+        self.seen.append(weights(model))
+        value = sum(parameter.square().sum() for parameter in model.parameters())
+        return self.made(value) if len(self.seen) == self.step else value
+
+
+def interrupted(value):
+    raise KeyboardInterrupt
+
+
+def not_a_number(value):
+    return value * NAN
+
+
+def without_finite_gradient(value):
+    value.register_hook(lambda gradient: gradient * NAN)
+    return value * 1
+
+
+class Source:
+    """Data that are drawn; keeps what it was asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def sample(self, n, generator=None):
+        self.asked.append((n, generator))
+        return torch.randn(n, 3, generator=generator)
+
+
+class TestReproducibility:
+    @pytest.mark.parametrize("data", [DATA, rings()], ids=["tensor", "mixture"])
+    def test_everything_is_decided_by_the_generator(self, data):
+        runs = []
+        with torch.random.fork_rng(devices=[]):
+            for global_seed, seed in [(1, 5), (2, 5), (1, 6)]:
+                torch.manual_seed(global_seed)
+                before = torch.get_rng_state()
+                model = network()
+                losses = train(model, by_denoising, 20, data=data, batch_size=16, generator=seeded(seed))
+                assert torch.equal(torch.get_rng_state(), before)
+                runs.append((losses, weights(model)))
+        (first, moved), (again, moved_again), (other, moved_otherwise) = runs
+        assert torch.equal(first, again)
+        assert torch.equal(moved, moved_again)
+        assert not torch.equal(first, other)
+        assert not torch.equal(moved, moved_otherwise)
+
+    @pytest.mark.parametrize("data", [DATA, rings()], ids=["tensor", "mixture"])
+    def test_without_a_generator_it_follows_the_global_seed(self, data):
+        with torch.random.fork_rng(devices=[]):
+            runs = []
+            for seed in (1, 1, 2):
+                torch.manual_seed(seed)
+                runs.append(train(network(), by_denoising, 5, data=data, batch_size=16))
+        assert torch.equal(runs[0], runs[1])
+        assert not torch.equal(runs[0], runs[2])
+
+    def test_what_the_model_was_before_does_not_linger(self):
+        fresh, used = network(), network()
+        used(DATA).sum().backward()  # a gradient that nobody took
+        runs = [train(model, by_denoising, 5, data=DATA, generator=seeded(2)) for model in (fresh, used)]
+        assert torch.equal(*runs)
+        assert torch.equal(weights(fresh), weights(used))
+
+    def test_it_trains_where_gradients_are_off(self):
+        runs = []
+        for context in (torch.enable_grad, torch.no_grad):
+            model = network()
+            with context():
+                runs.append((train(model, by_denoising, 5, data=DATA, generator=seeded(2)), weights(model)))
+        assert torch.equal(runs[0][0], runs[1][0])
+        assert torch.equal(runs[0][1], runs[1][1])
+        assert torch.is_grad_enabled()
+
+
+class TestLearning:
+    def test_a_network_learns_the_smoothed_score_of_a_ring(self):
+        p, sigma = rings([2.0], 8, 0.1), 0.2
+        truth = p.smoothed(sigma)
+        model = ScoreNetwork(2, width=128, depth=3, generator=seeded(3))
+
+        def loss(model, x, *, generator):
+            return denoising(model, x, sigma, generator)
+
+        losses = train(model, loss, 2000, data=p, generator=seeded(4))
+        with torch.no_grad():
+            error = fisher_divergence(model, truth.score, truth.sample(20_000, seeded(5)), relative=True)
+        assert error < 0.01
+        assert losses[-100:].mean() < losses[:100].mean()
+
+    objectives = {  # noqa: RUF012 - a table
+        "explicit": lambda p: lambda model, x, generator: explicit(model, p.score, x),
+        "denoising": lambda p: lambda model, x, generator: denoising(model, x, 0.2, generator),
+        "implicit": lambda p: lambda model, x, generator: implicit(model, x),
+        "sliced": lambda p: lambda model, x, generator: sliced(model, x, 1, generator),
+    }
+
+    @pytest.mark.parametrize("name", objectives)
+    def test_every_objective_leads_to_the_score(self, name):
+        p = GaussianMixture([[-1.0, 0.0], [1.0, 0.5]], 0.8)
+        truth = p.smoothed(0.2) if name == "denoising" else p
+        model = ScoreNetwork(2, width=32, depth=2, generator=seeded(6))
+        x, loss = truth.sample(5000, seeded(7)), self.objectives[name](p)
+
+        def judged():
+            with torch.no_grad():
+                error = fisher_divergence(model, truth.score, x, relative=True).item()
+            return error, loss(model, p.sample(5000, seeded(8)), generator=seeded(9)).item()
+
+        error, value = judged()
+        train(model, loss, 200, data=p, batch_size=256, lr=1e-2, generator=seeded(10))
+        assert judged()[0] < 0.1 < error
+        assert judged()[1] < value
+
+    def test_a_minimum_is_found_to_the_end(self):
+        # The least of (θ − 3)²: with the rate falling to zero the last step hardly moves.
+        model = Line(0.0)
+        losses = train(model, lambda model, x, generator: (model.theta - 3).square(), 300, data=DATA, lr=0.1)
+        assert model.theta.item() == pytest.approx(3, abs=1e-3)
+        assert losses[-1] < 1e-6
+
+
+class TestBatches:
+    def test_rows_of_a_tensor_are_drawn_with_replacement_and_equally_often(self):
+        data, batches = torch.arange(20.0)[:, None], []
+
+        def loss(model, x, *, generator):
+            batches.append(x)
+            return model.theta.square()
+
+        train(Line(), loss, 250, data=data, batch_size=64, generator=seeded(9))
+        assert all(x.shape == (64, 1) for x in batches)
+        counts = torch.cat(batches).flatten().long().bincount(minlength=20)
+        assert len(counts) == 20
+        assert scipy.stats.chisquare(counts.numpy()).pvalue > FIVE_SIGMA
+        # With replacement a batch of 64 rows of 20 is drawn as any other: neighbours are equal in 1 of 20.
+        equal = torch.stack([x[1:, 0] == x[:-1, 0] for x in batches]).double()
+        assert abs(equal.mean().item() - 0.05) <= 5 * math.sqrt(0.05 * 0.95 / equal.numel())
+        assert not torch.equal(batches[0], batches[1])
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_every_row_of_a_batch_is_a_row_of_the_data(self, dtype):
+        data, batches = DATA.to(dtype), []
+
+        def loss(model, x, *, generator):
+            batches.append(x)
+            return model.theta.square()
+
+        train(Line(), loss, 3, data=data, generator=seeded(10))
+        for x in batches:
+            assert x.shape == (512, 2)
+            assert x.dtype == dtype
+            assert (x[:, None] == data).all(2).any(1).all()
+
+    def test_data_with_sample_are_asked_for_each_batch_with_the_generator(self):
+        source, generator, batches = Source(), seeded(11), []
+
+        def loss(model, x, *, generator):
+            batches.append(x)
+            return model.theta.square()
+
+        train(Line(), loss, 4, data=source, batch_size=7, generator=generator)
+        assert source.asked == [(7, generator)] * 4
+        expected = seeded(11)
+        assert all(torch.equal(x, torch.randn(7, 3, generator=expected)) for x in batches)
+
+    @pytest.mark.parametrize("generator", [None, seeded(12)])
+    def test_the_loss_has_model_and_batch_and_by_name_the_generator(self, generator):
+        calls = []
+
+        def loss(*args, **kwargs):
+            calls.append((args, kwargs))
+            return args[0].theta.square()
+
+        model = Line()
+        train(model, loss, 3, data=DATA, batch_size=5, generator=generator)
+        assert len(calls) == 3
+        for args, kwargs in calls:
+            assert len(args) == 2
+            assert args[0] is model
+            assert args[1].shape == (5, 2)
+            assert list(kwargs) == ["generator"]
+            assert kwargs["generator"] is generator
+
+    def test_the_data_stay_as_they_were(self):
+        data = DATA.clone()
+        train(network(), by_denoising, 3, data=data, generator=seeded(13))
+        assert torch.equal(data, DATA)
+
+
+class TestSteps:
+    @pytest.mark.parametrize("lr", [1e-3, 0.2, None])
+    @pytest.mark.parametrize("n_steps", [1, 2, 10])
+    def test_the_rate_falls_along_a_cosine(self, n_steps, lr):
+        # Under a constant gradient each of Adam's steps is the rate, up to its ε = 1e-8.
+        model, seen = Line(), []
+
+        def loss(model, x, *, generator):
+            seen.append(model.theta.item())
+            return 3 * model.theta
+
+        train(model, loss, n_steps, data=DATA, **({} if lr is None else {"lr": lr}))
+        steps = -np.diff([*seen, model.theta.item()])
+        expected = [(lr or 5e-3) / 2 * (1 + math.cos(math.pi * k / n_steps)) for k in range(n_steps)]
+        np.testing.assert_allclose(steps, expected, rtol=1e-7, atol=1e-14)
+
+    def test_the_steps_are_pytorchs_adam_with_its_cosine_schedule(self):
+        ours, theirs = network().double(), network().double()
+        x = DATA.double()
+
+        def loss(model, batch, *, generator):
+            return (model(x) + x).square().sum(1).mean()  # of all the data: no batch
+
+        losses = train(ours, loss, 30, data=DATA, lr=0.02)
+        adam = torch.optim.Adam(theirs.parameters(), lr=0.02)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, T_max=30)
+        expected = []
+        for _ in range(30):
+            adam.zero_grad()
+            value = loss(theirs, None, generator=None)
+            value.backward()
+            expected.append(value.item())
+            adam.step()
+            schedule.step()
+        torch.testing.assert_close(losses, torch.tensor(expected), rtol=1e-6, atol=0)
+        torch.testing.assert_close(weights(ours), weights(theirs), rtol=1e-9, atol=1e-12)
+
+    def test_losses_are_those_before_each_step_and_the_callback_has_them_after_it(self):
+        model, seen, calls = Line(), [], []
+
+        def loss(model, x, *, generator):
+            seen.append(model.theta.item())
+            return model.theta.square()
+
+        def callback(*args):
+            calls.append((*args, model.theta.item()))
+
+        losses = train(model, loss, 6, data=DATA, lr=0.1, callback=callback)
+        assert losses.shape == (6,)
+        assert not losses.requires_grad
+        assert losses.dtype == torch.float32
+        assert losses.tolist() == pytest.approx([theta**2 for theta in seen], rel=1e-7)
+        assert [step for step, _, _ in calls] == [1, 2, 3, 4, 5, 6]
+        assert all(type(step) is int and type(value) is float for step, value, _ in calls)
+        assert [value for _, value, _ in calls] == [theta**2 for theta in seen]
+        # After step k the weights are those with which the loss of step k + 1 is computed.
+        assert [theta for _, _, theta in calls] == [*seen[1:], model.theta.item()]
+        assert len(set(seen)) == 6
+
+    def test_what_the_callback_returns_does_not_matter(self):
+        losses = train(Line(), At(), 3, data=DATA, callback=lambda step, value: True)
+        assert len(losses) == 3
+
+    def test_frozen_parameters_and_the_mode_of_the_model_stay(self):
+        model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)).eval()
+        model[0].requires_grad_(False)
+        before, other = weights(model[0]), weights(model[1])
+        train(model, lambda model, x, generator: model(x).square().mean(), 5, data=DATA, generator=seeded(14))
+        assert torch.equal(weights(model[0]), before)
+        assert not torch.isclose(weights(model[1]), other).any()
+        assert not model.training
+        assert model[0].weight.grad is None
+        assert not model[0].weight.requires_grad
+
+    def test_a_parameter_that_the_loss_leaves_out_stays(self):
+        model = Line()
+        model.other = torch.nn.Parameter(torch.ones(2))
+        train(model, lambda model, x, generator: model.theta.square(), 3, data=DATA)
+        assert model.other.tolist() == [1, 1]
+        assert model.theta.item() < 1
+
+
+class TestInterruption:
+    def test_in_the_loss_keeps_the_weights_and_the_losses_so_far(self):
+        model, loss, after = Line(), At(4, interrupted), []
+        with pytest.warns(UserWarning, match="interrupted after 3 of 10 steps") as caught:
+            losses = train(model, loss, 10, data=DATA, callback=lambda step, value: after.append(weights(model)))
+        assert caught[0].filename == __file__
+        assert losses.shape == (3,)
+        assert losses.tolist() == pytest.approx([seen.item() ** 2 for seen in loss.seen[:3]], rel=1e-7)
+        assert weights(model) == after[-1]
+        assert after[-1] != loss.seen[2]
+
+    def test_in_the_callback_keeps_the_step_just_done(self):
+        model, loss, after = Line(), At(), []
+
+        def callback(step, value):
+            after.append(weights(model))
+            if step == 2:
+                raise KeyboardInterrupt
+
+        with pytest.warns(UserWarning, match="interrupted after 2 of 10 steps"):
+            losses = train(model, loss, 10, data=DATA, callback=callback)
+        assert losses.shape == (2,)
+        assert weights(model) == after[-1]
+        assert len(loss.seen) == 2
+
+    def test_before_the_first_step_changes_nothing(self):
+        model = Line()
+        with pytest.warns(UserWarning, match="interrupted after 0 of 10 steps"):
+            losses = train(model, At(1, interrupted), 10, data=DATA)
+        assert losses.shape == (0,)
+        assert model.theta.item() == 1
+
+    def test_after_a_step_that_spoiled_the_weights_is_reported_and_the_step_undone(self):
+        model, loss = Line(), At(3, without_finite_gradient)
+
+        def callback(step, value):
+            if step == 3:
+                raise KeyboardInterrupt
+
+        with (
+            pytest.warns(UserWarning, match="interrupted after 3 of 10"),
+            pytest.raises(FloatingPointError, match="3 steps"),
+        ):
+            train(model, loss, 10, data=DATA, callback=callback)
+        assert weights(model) == loss.seen[2]
+
+    def test_other_exceptions_pass(self):
+        def callback(step, value):
+            raise ZeroDivisionError("mine")
+
+        with pytest.raises(ZeroDivisionError, match="mine"):
+            train(Line(), At(), 3, data=DATA, callback=callback)
+
+
+class TestDivergence:
+    @pytest.mark.parametrize("bad", [NAN, INF, -INF])
+    @pytest.mark.parametrize("step", [2, 5, 8])
+    def test_a_loss_that_is_not_finite_is_reported_with_step_and_rate(self, step, bad):
+        model, loss, calls = Line(), At(step, lambda value: value + bad), []
+        with pytest.raises(FloatingPointError, match=rf"loss became {bad} at step {step} of 8 with lr=0\.25;"):
+            train(model, loss, 8, data=DATA, lr=0.25, callback=lambda *args: calls.append(args))
+        assert len(calls) == step - 1
+        # The last finite loss was computed one step earlier.
+        assert weights(model) == loss.seen[step - 2]
+        assert weights(model) != loss.seen[step - 1]
+
+    def test_a_loss_that_is_nan_at_once_leaves_the_first_weights(self):
+        model, loss = Line(0.7), At(1, not_a_number)
+        with pytest.raises(FloatingPointError, match="step 1 of 5"):
+            train(model, loss, 5, data=DATA)
+        assert model.theta.item() == 0.7
+        assert len(loss.seen) == 1
+
+    @pytest.mark.parametrize("step", [1, 3])
+    def test_a_step_that_spoils_the_weights_is_found_in_the_next_loss_and_undone(self, step):
+        model, loss = network().double(), At(step, without_finite_gradient)
+        with pytest.raises(FloatingPointError, match=f"loss became nan at step {step + 1} of 6"):
+            train(model, loss, 6, data=DATA)
+        assert torch.isnan(loss.seen[step]).any()
+        assert torch.equal(weights(model), loss.seen[step - 1])
+
+    @pytest.mark.parametrize("n_steps", [1, 4])
+    def test_a_last_step_that_spoils_the_weights_is_found_and_undone(self, n_steps):
+        model, loss = network().double(), At(n_steps, without_finite_gradient)
+        with pytest.raises(FloatingPointError, match=f"last of {n_steps} steps"):
+            train(model, loss, n_steps, data=DATA)
+        assert torch.equal(weights(model), loss.seen[n_steps - 1])
+        if n_steps > 1:
+            assert not torch.equal(weights(model), loss.seen[n_steps - 2])
+
+    def test_one_parameter_of_many_that_is_not_finite_is_found(self):
+        model = Line()
+        model.other = torch.nn.Parameter(torch.ones(5, dtype=torch.float64))
+
+        def loss(model, x, *, generator):
+            poison = torch.zeros(5, dtype=torch.float64)
+            poison[3] = NAN
+            model.other.register_hook(lambda gradient: gradient + poison)
+            return model.theta.square() + model.other.sum()
+
+        with pytest.raises(FloatingPointError, match="last of 1 steps"):
+            train(model, loss, 1, data=DATA)
+        assert model.other.tolist() == [1] * 5
+        assert model.theta.item() == 1
+
+    @pytest.mark.parametrize("spoilt", ["loss", "weights"])
+    def test_buffers_go_back_too(self, spoilt):
+        model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+        before, after = [], []
+
+        def loss(model, x, *, generator):
+            before.append(weights(model))
+            value = model(x).sum(1).square().mean()
+            after.append(weights(model))
+            if len(before) < 3:
+                return value
+            return not_a_number(value) if spoilt == "loss" else without_finite_gradient(value)
+
+        with pytest.raises(FloatingPointError, match="step"):
+            train(model, loss, 3 if spoilt == "weights" else 5, data=DATA, batch_size=16, generator=seeded(15))
+        # With the last finite loss the running means and the count of batches were those after it.
+        last = 1 if spoilt == "loss" else 2
+        assert torch.equal(weights(model), after[last])
+        assert not torch.equal(before[last], after[last])
+        assert model[1].num_batches_tracked == last + 1
+
+    def test_frozen_parameters_that_the_loss_changes_go_back_too(self):
+        model = Line()
+        model.count = torch.nn.Parameter(torch.zeros(()), requires_grad=False)
+
+        def loss(model, x, *, generator):
+            model.count += 1
+            value = model.theta.square()
+            return not_a_number(value) if model.count == 3 else value
+
+        with pytest.raises(FloatingPointError, match="step 3"):
+            train(model, loss, 5, data=DATA)
+        assert model.count == 2
+
+    @pytest.mark.parametrize("n_steps", [2, 100])
+    def test_an_absurd_rate_is_no_silent_success(self, n_steps):
+        model = network()
+        first = weights(model)
+        with pytest.raises(FloatingPointError, match=r"lr=1e\+30"):
+            train(model, by_denoising, n_steps, data=DATA, lr=1e30, generator=seeded(16))
+        assert torch.equal(weights(model), first)
+
+    def test_a_rate_beyond_the_dtype_is_found_in_the_last_step(self):
+        model = network()
+        first = weights(model)
+        with pytest.raises(FloatingPointError, match="last of 1 steps"):
+            train(model, by_denoising, 1, data=DATA, lr=1e39, generator=seeded(16))
+        assert torch.equal(weights(model), first)
+
+    def test_data_that_are_drawn_and_not_finite_are_found_at_their_step(self):
+        class Broken(Source):
+            def sample(self, n, generator=None):
+                return super().sample(n, generator)[:, :2] * (NAN if len(self.asked) > 2 else 1)
+
+        with pytest.raises(ValueError, match="clean must be finite"):
+            train(network(), by_denoising, 5, data=Broken(), generator=seeded(17))
+
+
+def plain(model, x, *, generator):
+    return model(x).square().mean()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "error"),
+    [
+        ({"model": lambda x: -x}, "model", TypeError),
+        ({"model": None}, "model", TypeError),
+        ({"model": ScoreNetwork}, "model", TypeError),
+        ({"model": torch.nn.Identity()}, "model", ValueError),
+        ({"model": network().requires_grad_(False)}, "model", ValueError),
+        ({"loss": None}, "loss", TypeError),
+        ({"loss": 0.5}, "loss", TypeError),
+        ({"loss": lambda model, x, generator: model(x)}, "loss", TypeError),
+        ({"loss": lambda model, x, generator: model(x).square().mean()[None]}, "loss", TypeError),
+        ({"loss": lambda model, x, generator: 0.5}, "loss", TypeError),
+        ({"loss": lambda model, x, generator: model(x).square().mean().item()}, "loss", TypeError),
+        ({"loss": lambda model, x, generator: None}, "loss", TypeError),
+        ({"loss": lambda model, x, generator: model(x).square().mean().detach()}, "loss", ValueError),
+        ({"loss": lambda model, x, generator: x.sum()}, "loss", ValueError),
+        ({"n_steps": 0}, "n_steps", ValueError),
+        ({"n_steps": -1}, "n_steps", ValueError),
+        ({"n_steps": 2.0}, "n_steps", TypeError),
+        ({"n_steps": True}, "n_steps", TypeError),
+        ({"n_steps": "2"}, "n_steps", TypeError),
+        ({"batch_size": 0}, "batch_size", ValueError),
+        ({"batch_size": -3}, "batch_size", ValueError),
+        ({"batch_size": 8.0}, "batch_size", TypeError),
+        ({"batch_size": None}, "batch_size", TypeError),
+        ({"lr": 0.0}, "lr", ValueError),
+        ({"lr": -1e-3}, "lr", ValueError),
+        ({"lr": NAN}, "lr", ValueError),
+        ({"lr": INF}, "lr", ValueError),
+        ({"lr": True}, "lr", TypeError),
+        ({"lr": "1e-3"}, "lr", TypeError),
+        ({"data": torch.zeros(3)}, "data", ValueError),
+        ({"data": torch.zeros(0, 2)}, "data", ValueError),
+        ({"data": torch.zeros(3, 0)}, "data", ValueError),
+        ({"data": torch.zeros(3, 2, 1)}, "data", ValueError),
+        ({"data": torch.tensor([[0.0, NAN]])}, "data", ValueError),
+        ({"data": torch.tensor([[0.0, INF]])}, "data", ValueError),
+        ({"data": torch.zeros(3, 2, dtype=torch.int64)}, "data", TypeError),
+        ({"data": np.zeros((3, 2))}, "data", TypeError),
+        ({"data": [[0.0, 0.0]]}, "data", TypeError),
+        ({"data": None}, "data", TypeError),
+        ({"callback": 1}, "callback", TypeError),
+        ({"callback": "print"}, "callback", TypeError),
+        ({"generator": 0}, "generator", TypeError),
+        ({"generator": "seed"}, "generator", TypeError),
+        ({"generator": np.random.default_rng(0)}, "generator", TypeError),
+        ({"generator": 0, "data": rings()}, "generator", TypeError),
+        pytest.param(
+            {"generator": 0, "data": Source()},
+            "generator",
+            TypeError,
+            marks=pytest.mark.xfail(strict=True, reason="torch refuses it, not by our message"),
+        ),
+    ],
+)
+def test_bad_input_is_refused_by_name_and_leaves_the_model_alone(arguments, name, error):
+    model = network()
+    before = weights(model)
+    arguments = {"model": model, "loss": plain, "n_steps": 3, "data": DATA, **arguments}
+    with pytest.raises(error, match=rf"^{name} must"):
+        train(arguments.pop("model"), arguments.pop("loss"), arguments.pop("n_steps"), **arguments)
+    assert torch.equal(weights(model), before)
+
+
+def test_a_bad_call_is_refused_before_anything_is_drawn():
+    source = Source()
+    with pytest.raises(TypeError, match="callback"):
+        train(Line(), At(), 3, data=source, callback=1)
+    with pytest.raises(TypeError):
+        train(Line(), At(), 3, source)
+    assert source.asked == []
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+class TestProgress:
+    @pytest.fixture(autouse=True)
+    def _switched_on(self, monkeypatch):
+        monkeypatch.delenv("TQDM_DISABLE", raising=False)
+
+    def test_nothing_is_printed_away_from_a_terminal(self, capfd):
+        train(network(), by_denoising, 5, data=DATA, generator=seeded(18))
+        out = capfd.readouterr()
+        assert out.out == out.err == ""
+
+    def test_a_bar_is_shown_in_a_terminal_and_taken_away(self, monkeypatch, capfd):
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        train(network(), by_denoising, 5, data=DATA, generator=seeded(18))
+        shown = terminal.getvalue()
+        assert "training" in shown
+        assert "/5" in shown
+        assert "step" in shown
+        # The last line is blanks, and the cursor is back where it was.
+        assert shown.rstrip("\r").rsplit("\r", 1)[-1].strip() == ""
+        assert "\n" not in shown
+        assert capfd.readouterr().out == ""
+
+    @pytest.mark.parametrize(("stop", "error"), [(interrupted, UserWarning), (not_a_number, FloatingPointError)])
+    def test_the_bar_is_taken_away_when_training_stops_early(self, monkeypatch, stop, error):
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with pytest.warns(error) if error is UserWarning else pytest.raises(error):
+            train(Line(), At(2, stop), 5, data=DATA)
+        shown = terminal.getvalue()
+        assert "training" in shown
+        assert shown.rstrip("\r").rsplit("\r", 1)[-1].strip() == ""
+
+    def test_nothing_is_shown_in_a_terminal_where_tqdm_is_switched_off(self, monkeypatch):
+        monkeypatch.setenv("TQDM_DISABLE", "1")
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        train(network(), by_denoising, 5, data=DATA, generator=seeded(18))
+        assert terminal.getvalue() == ""
+
+    def test_a_notebook_shows_a_widget_and_in_a_build_nothing(self, monkeypatch):
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        monkeypatch.setenv("TQDM_DISABLE", "1")  # as in a build, before the kernel starts
+        cells = [
+            "import os, torch\n"
+            "from notes.networks import ScoreNetwork\n"
+            "from notes.training import train\n"
+            "def run():\n"
+            "    data = torch.zeros(4, 2)\n"
+            "    train(ScoreNetwork(2), lambda model, x, generator: model(x).square().mean(), 3, data=data)",
+            "run()",
+            "del os.environ['TQDM_DISABLE']\nrun()",
+        ]
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+        _, built, live = (cell.outputs for cell in notebook.cells)
+        assert built == []
+        assert [output.output_type for output in live] == ["display_data"]
+        assert "application/vnd.jupyter.widget-view+json" in live[0].data
