@@ -14,6 +14,8 @@ TRUTH, ESTIMATE, CONTRAST, FAINT = "#222222", "#0072B2", "#D55E00", "#9A9A9A"
 _WHEEL = colors.LinearSegmentedColormap.from_list(
     "wheel", ["#0072B2", "#00A07A", "#E0A100", "#D55E00", "#B5478F", "#0072B2"]
 )
+_DEPTHS = colors.LinearSegmentedColormap.from_list("depths", ["#dde8f1", "#a3c3dc", "#6a9cc0"])
+_DEPTHS.set_under("white")
 _SHADES = colors.LinearSegmentedColormap.from_list("shades", ["#ffffff", "#dfe6ec", "#aebfce"])
 
 
@@ -63,6 +65,15 @@ def contours(ax, density, extent, n=140):
     ax.contour(px, py, p, levels=levels[:-1], colors="#7d90a1", linewidths=0.6)
 
 
+def shades(ax, function, extent, levels, n=160):
+    """A function (n, 2) → (n,) as shades between the levels: the higher, the darker."""
+    x, shape = lattice(extent, n)
+    values = function(x).reshape(shape).numpy()
+    at = x[:, 0].reshape(shape).numpy(), x[:, 1].reshape(shape).numpy()
+    ax.contourf(*at, values, levels=levels, cmap=_DEPTHS, extend="both", antialiased=True)
+    ax.contour(*at, values, levels=levels, colors="white", linewidths=0.6, linestyles="solid")
+
+
 def arrows(ax, field, extent, n=17, color=FAINT):
     """A vector field on a lattice; lengths grow as the square root of the magnitude, so that weak arrows still show."""
     margin = (extent[1] - extent[0]) / n / 2
@@ -106,6 +117,13 @@ def histogram(ax, x, edges, color=ESTIMATE, alpha=0.45):
 def curve(ax, density, grid, color=TRUTH, **kwargs):
     """A one-dimensional density over a grid (G,)."""
     ax.plot(grid.numpy(), density.log_prob(grid[:, None]).exp().numpy(), color=color, **kwargs)
+
+
+def arrow(ax, start, end, color, **kwargs):
+    """One arrow from a point to another; none where they are the same."""
+    style = {"arrowstyle": "-|>,head_width=0.28,head_length=0.5", "linewidth": 2, "shrinkA": 0, "shrinkB": 0}
+    if not np.allclose(start, end):
+        ax.annotate("", end, start, arrowprops={**style, "color": color, **kwargs}, annotation_clip=False)
 
 
 def label(ax, x, y, text, color=TRUTH, **kwargs):

@@ -898,6 +898,24 @@ def test_attention_in_float32_widens_where_its_logits_outgrow_float32(monkeypatc
     assert root_mean_square(score - expected) <= (6 * eps / std**2 if std < 1 else 500 * eps)
 
 
+@pytest.mark.parametrize("place", ["points", "means"])
+@pytest.mark.parametrize(("largest", "wanted"), [(1000, torch.float32), (1050, torch.float64)])
+def test_attention_widens_by_the_largest_logit_that_can_occur(monkeypatch, largest, wanted, place):
+    # Means around 0 and up to R = 2 away, points up to 3 and R or less: logits of up to (3 + R) R/σ², or 2R²/σ².
+    means = torch.tensor([-2.0, 0.0, 2.0]).repeat(50)[:, None]
+    x, bound = (torch.tensor([[0.5], [3.0], [-1.0]]), 10) if place == "points" else (torch.tensor([[0.0]]), 4)
+    calls = attended(monkeypatch)
+    GaussianMixture(means, math.sqrt(bound / largest)).score(x)
+    assert calls == [wanted]
+
+
+def test_attention_of_a_point_that_is_not_finite_costs_the_others_nothing():
+    data = cloud(500, 2, torch.float32)
+    p, x = kernel_density(data, 0.01), data[:50] + 0.005
+    expected = p.score(x)
+    torch.testing.assert_close(p.score(torch.cat([x, torch.full((1, 2), NAN)]))[:-1], expected, rtol=1e-6, atol=0)
+
+
 def test_attention_is_as_right_as_its_points_far_away():
     data = cloud(500, 2, torch.float32)
     x = torch.tensor([[1000.0, 0.0], [0.0, -3000.0], [1e4, 1e4]])
@@ -1212,7 +1230,7 @@ def test_a_single_candidate_is_the_cross_validated_bandwidth():
 
 def test_the_cross_validated_bandwidth_does_not_follow_the_origin_of_float64_data():
     data = (cloud(40, 2) * 1024).round() / 1024
-    assert cross_validated_bandwidth(data + 2**20, FINE) == cross_validated_bandwidth(data, FINE)
+    assert cross_validated_bandwidth(data + 2**30, FINE) == cross_validated_bandwidth(data, FINE)
 
 
 EXTREME = [
