@@ -119,7 +119,7 @@ def bandwidth(n_data=200, target="two modes"):
     """The error of the density and of its score against the bandwidth, with the rules of thumb."""
     errors, (scott, likeliest) = _errors_by_bandwidth(target, n_data)
     figure, ax = plots.canvas(height=4)
-    rows = zip(errors.numpy(), (plots.CONTRAST, plots.ESTIMATE), ("error of q", "error of its score"), strict=True)
+    rows = zip(errors.numpy(), (plots.CONTRAST, plots.ESTIMATE), ("of q", "of its score"), strict=True)
     best = []
     for error, color, name in rows:
         at, least = _lowest(error)
@@ -187,6 +187,7 @@ def training(step=100, bandwidth=0.2):
     plots.label(side, 6, 1.2e-3, "from q:\nthe loss", plots.ESTIMATE, ha="left")
     side.set(xlim=(5, 1200), ylim=(7e-4, 3), xlabel="step", ylabel="relative distance")
     side.set_xticks([10, 100, 1000], ["10", "100", "1000"])
+    side.minorticks_off()
     return figure
 
 
@@ -251,13 +252,13 @@ def samples(rule="Scott", dim=1):
         axes.loglog(SAMPLE_SIZES, lines[row], "o-", color=plots.ESTIMATE)
         axes.set(xlim=(25, 3600), xlabel="data M")
         axes.set_xticks([100, 1000], ["100", "1000"])
+        axes.minorticks_off()
     slope = np.polyfit(np.log(SAMPLE_SIZES), np.log(errors[row]), 1)[0]
     plots.label(ax, 3500, 88, f"{rule}, d = {dim}\nerror ∝ $M^{{{slope:.2f}}}$", plots.ESTIMATE, ha="right")
     ax.set(ylim=(1, 180), ylabel="score error in %")
     ax.set_yticks([1, 10, 100], ["1", "10", "100"])
     side.set(ylim=(0.15, 2), ylabel="bandwidth h")
     side.set_yticks([0.2, 0.5, 1, 2], ["0.2", "0.5", "1", "2"])
-    side.minorticks_off()
     return figure
 
 
@@ -347,6 +348,7 @@ def objectives(step=100, objective="implicit"):
             side.semilogy(step, error[steps == step], "o", color=plots.ESTIMATE)
     plots.label(side, 800, 1.1, objective, plots.ESTIMATE, ha="right")
     side.set(xlim=(0, 820), ylim=(1e-3, 2), xlabel="step", ylabel="distance from q’s score")
+    side.minorticks_off()
     return figure
 
 
