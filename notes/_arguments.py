@@ -45,8 +45,9 @@ def function(name, value):
 
 
 def representable(name, value, x):
-    """A number that the dtype of x can hold."""
-    if not torch.isfinite(x.new_tensor(value)):
+    """A number that the dtype of x can hold: it neither overflows there nor becomes zero."""
+    held = x.new_tensor(value)
+    if not torch.isfinite(held) or (held == 0) != (value == 0):
         raise ValueError(f"{name} must be a number that {x.dtype} can hold, got {value:g}")
     return value
 

@@ -55,11 +55,13 @@ def claim(statement, measured, expected, *, rtol=0.0, atol=0.0, error=None):
     display({"text/plain": "✓ " + line, "text/html": as_html(data), MIME: data}, raw=True)
 
 
-def as_html(data):
+def as_html(data, anchor=None):
     """One quiet line; it needs no style sheet, so that JupyterLab shows it as the site does."""
     data = {key: html.escape(value) for key, value in data.items()}
+    place = f' id="{anchor}"' if anchor else ""
     return (
-        '<div class="claim"><span aria-hidden="true">✓</span> {statement}: '
+        f'<div class="claim"{place}>'
+        '<span aria-hidden="true">✓</span> {statement}: '
         "measured <b>{measured}</b>, expected <b>{expected}</b> <small>(tolerance {tolerance})</small></div>"
     ).format(**data)
 

@@ -165,7 +165,11 @@ def kernel_density(data, bandwidth):
     attention over the data, and from 128 data on computed so, in memory linear in M and n. In float32 it is then within
     0.1 % of float64's (root mean square over points from the data's own law). Source: Parzen (1962).
     """
-    return GaussianMixture(_data(data), check.positive("bandwidth", bandwidth))
+    data = _data(data)
+    bandwidth = check.positive("bandwidth", bandwidth)
+    if data.new_tensor(bandwidth).square() == 0:
+        raise ValueError(f"bandwidth must be positive, and so must its square in {data.dtype}, got {bandwidth:g}")
+    return GaussianMixture(data, bandwidth)
 
 
 def scott_bandwidth(data):
@@ -206,9 +210,9 @@ def cross_validated_bandwidth(data, candidates):
     rows = max(1, _BLOCK // n)
     for first in range(0, n, rows):
         block = data[first : first + rows]
-        squared = torch.cdist(block, data, compute_mode="donot_use_mm_for_euclid_dist").square()
-        squared.diagonal(first).fill_(torch.inf)  # each without itself
-        likelihood += torch.stack([(squared / (-2 * h * h)).logsumexp(1).sum() for h in candidates])
+        distance = torch.cdist(block, data, compute_mode="donot_use_mm_for_euclid_dist")
+        distance.diagonal(first).fill_(torch.inf)  # each without itself
+        likelihood += torch.stack([(-0.5 * (distance / h).square()).logsumexp(1).sum() for h in candidates])
     return candidates[likelihood.argmax()].item()
 
 
@@ -220,10 +224,9 @@ def _data(data, least=1):
 
 
 def _spread(data):
-    spread = data.double().var(0).mean().sqrt().item()
-    if spread == 0:
+    if (data == data[0]).all():
         raise ValueError("data must not all be equal: their spread is the unit of the bandwidth")
-    return spread
+    return data.double().var(0).mean().sqrt().item()
 
 
 def _along(curve, std):

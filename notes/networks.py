@@ -37,4 +37,7 @@ class ScoreNetwork(torch.nn.Module):
         self.layers = torch.nn.Sequential(*layers[:-1])
 
     def forward(self, x):
-        return self.layers(check.points("x", x, self.dim))
+        dtype = self.layers[0].weight.dtype
+        if check.points("x", x, self.dim).dtype != dtype:
+            raise TypeError(f"x must be {dtype}, as the network is, got {x.dtype}")
+        return self.layers(x)

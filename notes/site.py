@@ -94,8 +94,7 @@ def visit_figure(self, node):
 
 
 def visit_claim(self, node):
-    anchor = f' id="{node["ids"][0]}"' if node["ids"] else ""
-    self.body.append(claims.as_html(node["claim"]).replace("<div", f"<div{anchor}", 1) + "\n")
+    self.body.append(claims.as_html(node["claim"], next(iter(node["ids"]), None)) + "\n")
 
 
 def depart(self, node):

@@ -37,8 +37,8 @@ def train(model, loss, n_steps, *, data, batch_size=512, lr=5e-3, generator=None
     Raises
     ------
     ValueError, TypeError : bad input, by name.
-    FloatingPointError : a loss or weights that are not finite, with the step; the model then has the weights with which
-        the last finite loss was computed.
+    FloatingPointError : a loss or a gradient that is not finite, with the step; the model then has the weights with
+        which the last finite loss was computed.
 
     Source: Kingma & Ba (2015), arXiv 1412.6980; Loshchilov & Hutter (2017), arXiv 1608.03983, for the cosine.
     """
@@ -51,12 +51,12 @@ def train(model, loss, n_steps, *, data, batch_size=512, lr=5e-3, generator=None
     if callback is not None:
         check.function("callback", callback)
     n_steps, batch_size = check.count("n_steps", n_steps), check.count("batch_size", batch_size)
-    lr = check.positive("lr", lr)
+    lr = check.representable("lr", check.positive("lr", lr), parameters[0])
+    check.on_device(generator, parameters[0].device)
     batch = _batches(data, batch_size, generator)
     adam = torch.optim.Adam(parameters, lr=lr, fused=True)
     losses = []
-    state = list(model.state_dict().values())
-    kept = [tensor.clone() for tensor in state]
+    kept = [tensor.clone() for tensor in _state(model)]
     # In a notebook and a terminal only; and not where tqdm is switched off, as in a build of the book.
     quiet = True if os.environ.get("TQDM_DISABLE") else None
     progress = tqdm(range(1, n_steps + 1), desc="training", unit="step", leave=False, disable=quiet)
@@ -65,28 +65,24 @@ def train(model, loss, n_steps, *, data, batch_size=512, lr=5e-3, generator=None
             value = loss(model, batch(), generator=generator)
             number = _number(value)
             if not math.isfinite(number):
-                _put_back(state, kept)
-                raise FloatingPointError(
-                    f"the loss became {number} at step {step} of {n_steps} with lr={lr:g}; the model has the weights "
-                    "of the last finite loss. A smaller lr helps where the loss grew before"
-                )
+                _copy(kept, _state(model))
+                raise FloatingPointError(f"the loss became {number} {_where(step, n_steps, lr)}")
             losses.append(number)
-            for old, new in zip(kept, state, strict=True):
-                old.copy_(new)
+            _copy(_state(model), kept)
             adam.param_groups[0]["lr"] = 0.5 * lr * (1 + math.cos(math.pi * (step - 1) / n_steps))
             adam.zero_grad()
             value.backward()
+            size = torch.nn.utils.clip_grad_norm_(parameters, math.inf)  # clips nothing, and tells the norm
+            if not torch.isfinite(size):
+                raise FloatingPointError(f"the gradient became {size:g} {_where(step, n_steps, lr)}")
             adam.step()
             if callback is not None:
                 callback(step, number)
     except KeyboardInterrupt:
-        warnings.warn(f"training was interrupted after {len(losses)} of {n_steps} steps", stacklevel=2)
+        warnings.warn(f"training was interrupted after {len(losses)} of {n_steps} steps", stacklevel=3)
     finally:
         progress.close()
-    if not all(torch.isfinite(parameter).all() for parameter in parameters):
-        _put_back(state, kept)
-        raise FloatingPointError(f"the last of {len(losses)} steps made weights that are not finite; it was undone")
-    return torch.tensor(losses)
+    return torch.tensor(losses, dtype=parameters[0].dtype)
 
 
 def _batches(data, batch_size, generator):
@@ -96,7 +92,6 @@ def _batches(data, batch_size, generator):
     check.finite("data", check.points("data", data))
     if len(data) == 0:
         raise ValueError(f"data must have at least one row, got shape {tuple(data.shape)}")
-    check.on_device(generator, data.device)
     return lambda: data[torch.randint(len(data), (batch_size,), generator=generator, device=data.device)]
 
 
@@ -109,6 +104,17 @@ def _number(value):
     return value.item()
 
 
-def _put_back(state, kept):
-    for new, old in zip(state, kept, strict=True):
+def _where(step, n_steps, lr):
+    return (
+        f"at step {step} of {n_steps} with lr={lr:g}; the model has the weights of the last finite loss. "
+        "A smaller lr helps where the loss grew before"
+    )
+
+
+def _state(model):
+    return [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
+
+
+def _copy(source, target):
+    for old, new in zip(source, target, strict=True):
         new.copy_(old)

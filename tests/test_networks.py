@@ -160,6 +160,7 @@ def test_its_state_is_loaded_into_another():
         (torch.zeros(2), ValueError),
         (torch.zeros(1, 3, 2), ValueError),
         (torch.zeros(3, 2, dtype=torch.int64), TypeError),
+        (torch.zeros(3, 2, dtype=torch.float64), TypeError),
         (np.zeros((3, 2), dtype=np.float32), TypeError),
         ([[0.0, 0.0]], TypeError),
         (None, TypeError),

@@ -281,7 +281,7 @@ class TestSteps:
             expected.append(value.item())
             adam.step()
             schedule.step()
-        torch.testing.assert_close(losses, torch.tensor(expected), rtol=1e-6, atol=0)
+        torch.testing.assert_close(losses, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=0)
         torch.testing.assert_close(weights(ours), weights(theirs), rtol=1e-9, atol=1e-12)
 
     def test_losses_are_those_before_each_step_and_the_callback_has_them_after_it(self):
@@ -297,8 +297,8 @@ class TestSteps:
         losses = train(model, loss, 6, data=DATA, lr=0.1, callback=callback)
         assert losses.shape == (6,)
         assert not losses.requires_grad
-        assert losses.dtype == torch.float32
-        assert losses.tolist() == pytest.approx([theta**2 for theta in seen], rel=1e-7)
+        assert losses.dtype == torch.float64  # the model's
+        assert losses.tolist() == [theta**2 for theta in seen]
         assert [step for step, _, _ in calls] == [1, 2, 3, 4, 5, 6]
         assert all(type(step) is int and type(value) is float for step, value, _ in calls)
         assert [value for _, value, _ in calls] == [theta**2 for theta in seen]
@@ -353,7 +353,6 @@ class TestInterruption:
         assert weights(model) == after[-1]
         assert len(loss.seen) == 2
 
-    @pytest.mark.xfail(strict=True, reason="a decorator is one more frame: the warning points into PyTorch")
     def test_points_at_the_line_that_called(self):
         with pytest.warns(UserWarning, match="interrupted") as caught:
             train(Line(), At(2, interrupted), 5, data=DATA)
@@ -365,20 +364,6 @@ class TestInterruption:
             losses = train(model, At(1, interrupted), 10, data=DATA)
         assert losses.shape == (0,)
         assert model.theta.item() == 1
-
-    def test_after_a_step_that_spoiled_the_weights_is_reported_and_the_step_undone(self):
-        model, loss = Line(), At(3, without_finite_gradient)
-
-        def callback(step, value):
-            if step == 3:
-                raise KeyboardInterrupt
-
-        with (
-            pytest.warns(UserWarning, match="interrupted after 3 of 10"),
-            pytest.raises(FloatingPointError, match="3 steps"),
-        ):
-            train(model, loss, 10, data=DATA, callback=callback)
-        assert weights(model) == loss.seen[2]
 
     def test_other_exceptions_pass(self):
         def callback(step, value):
@@ -408,21 +393,33 @@ class TestDivergence:
         assert len(loss.seen) == 1
 
     @pytest.mark.parametrize("step", [1, 3])
-    def test_a_step_that_spoils_the_weights_is_found_in_the_next_loss_and_undone(self, step):
+    def test_a_gradient_that_is_not_finite_is_found_before_it_spoils_the_weights(self, step):
         model, loss = network().double(), At(step, without_finite_gradient)
-        with pytest.raises(FloatingPointError, match=f"loss became nan at step {step + 1} of 6"):
-            train(model, loss, 6, data=DATA)
-        assert torch.isnan(loss.seen[step]).any()
+        with pytest.raises(FloatingPointError, match=f"gradient became nan at step {step} of 3 with lr=0.005"):
+            train(model, loss, 3, data=DATA)
+        assert len(loss.seen) == step
         assert torch.equal(weights(model), loss.seen[step - 1])
+        if step > 1:
+            assert not torch.equal(weights(model), loss.seen[step - 2])
 
-    @pytest.mark.parametrize("n_steps", [1, 4])
-    def test_a_last_step_that_spoils_the_weights_is_found_and_undone(self, n_steps):
-        model, loss = network().double(), At(n_steps, without_finite_gradient)
-        with pytest.raises(FloatingPointError, match=f"last of {n_steps} steps"):
-            train(model, loss, n_steps, data=DATA)
-        assert torch.equal(weights(model), loss.seen[n_steps - 1])
-        if n_steps > 1:
-            assert not torch.equal(weights(model), loss.seen[n_steps - 2])
+    def test_buffers_are_put_back_where_forward_makes_them_anew_and_where_they_are_not_saved(self):
+        class Counting(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.theta = torch.nn.Parameter(torch.ones(()))
+                self.register_buffer("rebound", torch.zeros(()))
+                self.register_buffer("unsaved", torch.zeros(()), persistent=False)
+
+        def loss(model, x, *, generator):
+            model.rebound = model.rebound + 1
+            model.unsaved += 1
+            value = model.theta.square()
+            return not_a_number(value) if model.rebound == 3 else value
+
+        model = Counting()
+        with pytest.raises(FloatingPointError, match="step 3"):
+            train(model, loss, 5, data=DATA)
+        assert (model.rebound, model.unsaved) == (2, 2)
 
     def test_one_parameter_of_many_that_is_not_finite_is_found(self):
         model = Line()
@@ -434,7 +431,7 @@ class TestDivergence:
             model.other.register_hook(lambda gradient: gradient + poison)
             return model.theta.square() + model.other.sum()
 
-        with pytest.raises(FloatingPointError, match="last of 1 steps"):
+        with pytest.raises(FloatingPointError, match="gradient became nan at step 1"):
             train(model, loss, 1, data=DATA)
         assert model.other.tolist() == [1] * 5
         assert model.theta.item() == 1
@@ -481,10 +478,10 @@ class TestDivergence:
             train(model, by_denoising, n_steps, data=DATA, lr=1e30, generator=seeded(16))
         assert torch.equal(weights(model), first)
 
-    def test_a_rate_beyond_the_dtype_is_found_in_the_last_step(self):
+    def test_a_rate_beyond_the_dtype_is_refused(self):
         model = network()
         first = weights(model)
-        with pytest.raises(FloatingPointError, match="last of 1 steps"):
+        with pytest.raises(ValueError, match="lr must be a number that torch.float32 can hold"):
             train(model, by_denoising, 1, data=DATA, lr=1e39, generator=seeded(16))
         assert torch.equal(weights(model), first)
 
@@ -549,12 +546,7 @@ def plain(model, x, *, generator):
         ({"generator": "seed"}, "generator", TypeError),
         ({"generator": np.random.default_rng(0)}, "generator", TypeError),
         ({"generator": 0, "data": rings()}, "generator", TypeError),
-        pytest.param(
-            {"generator": 0, "data": Source()},
-            "generator",
-            TypeError,
-            marks=pytest.mark.xfail(strict=True, reason="torch refuses it, not by our message"),
-        ),
+        ({"generator": 0, "data": Source()}, "generator", TypeError),
     ],
 )
 def test_bad_input_is_refused_by_name_and_leaves_the_model_alone(arguments, name, error):
