@@ -73,6 +73,7 @@ def execute_all(root=ROOT):
             shutil.rmtree(old)
     cache = get_cache(folder)
     waiting = [path for path in chapters(root) if not _cached(cache, path)]
+    waiting.sort(key=lambda path: path.read_text(encoding="utf-8").count("explore("), reverse=True)  # the longest first
     problems = []
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     runs = {pool.submit(execute, path, root): path for path in waiting}

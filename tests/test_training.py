@@ -481,7 +481,7 @@ class TestDivergence:
     def test_a_rate_beyond_the_dtype_is_refused(self):
         model = network()
         first = weights(model)
-        with pytest.raises(ValueError, match="lr must be a number that torch.float32 can hold"):
+        with pytest.raises(ValueError, match="lr must be a number that"):
             train(model, by_denoising, 1, data=DATA, lr=1e39, generator=seeded(16))
         assert torch.equal(weights(model), first)
 

@@ -89,7 +89,7 @@ BANDWIDTHS = np.geomspace(0.03, 1.5, 20)
 
 
 @functools.cache
-def _errors_by_bandwidth(target, n_data, seeds=8):
+def _errors_by_bandwidth(target, n_data, seeds=6):
     """Relative squared errors of the density and of the score over BANDWIDTHS, and the rules: means over seeds."""
     p = TARGETS[target]
     grid = torch.linspace(-4, 5, 401)[:, None]
@@ -139,7 +139,7 @@ def bandwidth(n_data=200, target="two modes"):
     return figure
 
 
-STEPS = [0, 10, 30, 100, 200, 400, 1000]
+STEPS = [0, 10, 30, 100, 300, 1000]
 TRAINED = [0.1, 0.2, 0.3, 0.5]
 
 
@@ -161,7 +161,7 @@ def _trained(bandwidth, n_data=300):
         return score_matching.explicit(model, q.score, x)
 
     look(0)
-    train(model, loss, 1000, data=q, batch_size=256, generator=generator, callback=look)
+    train(model, loss, STEPS[-1], data=q, batch_size=256, generator=generator, callback=look)
     return snapshots, np.array(errors).T, _error(q.score, MOONS.score, _fresh())
 
 
@@ -212,7 +212,7 @@ def sampling(time=120, bandwidth=0.2):
     return figure
 
 
-SAMPLE_SIZES = [30, 100, 300, 1000, 3000]
+SAMPLE_SIZES = [30, 100, 300, 1000, 2000]
 RULES = ["Scott", "Silverman", "cross-validated", "best for the score"]
 DIMENSIONS = [1, 3, 10]
 _CANDIDATES = np.geomspace(0.15, 1.6, 13)
@@ -250,11 +250,11 @@ def samples(rule="Scott", dim=1):
     for axes, lines in ((ax, 100 * errors), (side, widths)):
         axes.loglog(SAMPLE_SIZES, lines.T, color=plots.FAINT, linewidth=1)
         axes.loglog(SAMPLE_SIZES, lines[row], "o-", color=plots.ESTIMATE)
-        axes.set(xlim=(25, 3600), xlabel="data M")
+        axes.set(xlim=(25, 2400), xlabel="data M")
         axes.set_xticks([100, 1000], ["100", "1000"])
         axes.minorticks_off()
     slope = np.polyfit(np.log(SAMPLE_SIZES), np.log(errors[row]), 1)[0]
-    plots.label(ax, 3500, 88, f"{rule}, d = {dim}\nerror ∝ $M^{{{slope:.2f}}}$", plots.ESTIMATE, ha="right")
+    plots.label(ax, 2400, 88, f"{rule}, d = {dim}\nerror ∝ $M^{{{slope:.2f}}}$", plots.ESTIMATE, ha="right")
     ax.set(ylim=(1, 180), ylabel="score error in %")
     ax.set_yticks([1, 10, 100], ["1", "10", "100"])
     side.set(ylim=(0.15, 2), ylabel="bandwidth h")
@@ -263,7 +263,7 @@ def samples(rule="Scott", dim=1):
 
 
 DATA_SIZES = [200, 500, 1000, 5000]
-MANY_DIMENSIONS = [1, 2, 5, 10, 20]
+MANY_DIMENSIONS = [1, 3, 8, 20]
 
 
 @functools.cache
@@ -306,7 +306,7 @@ OBJECTIVES = {
     "implicit": lambda model, x, generator: score_matching.implicit(model, x),
     "sliced": score_matching.sliced,
 }
-CHECKED = [0, 20, 50, 100, 200, 400, 800]
+CHECKED = [0, 20, 50, 100, 200, 400, 700]
 
 
 @functools.cache
@@ -324,11 +324,11 @@ def _learned_by(objective):
     def look(step, _=None):
         if step in CHECKED:
             snapshots[step] = copy.deepcopy(model)
-        if step % 40 == 0 or step in CHECKED:
+        if step % 50 == 0 or step in CHECKED:
             errors.append((step, _error(model, q.score, at_q)))
 
     look(0)
-    train(model, OBJECTIVES[objective], 800, data=q, batch_size=256, generator=generator, callback=look)
+    train(model, OBJECTIVES[objective], CHECKED[-1], data=q, batch_size=256, generator=generator, callback=look)
     return snapshots, np.array(errors).T
 
 
@@ -346,8 +346,8 @@ def objectives(step=100, objective="implicit"):
         side.semilogy(steps, error, color=plots.ESTIMATE if chosen else plots.FAINT, linewidth=2 if chosen else 1)
         if chosen:
             side.semilogy(step, error[steps == step], "o", color=plots.ESTIMATE)
-    plots.label(side, 800, 1.1, objective, plots.ESTIMATE, ha="right")
-    side.set(xlim=(0, 820), ylim=(1e-3, 2), xlabel="step", ylabel="distance from q’s score")
+    plots.label(side, 700, 1.1, objective, plots.ESTIMATE, ha="right")
+    side.set(xlim=(0, 720), ylim=(1e-3, 2), xlabel="step", ylabel="distance from q’s score")
     side.minorticks_off()
     return figure
 
