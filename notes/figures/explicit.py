@@ -29,10 +29,6 @@ def _generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def _percent(error):
-    return f"{100 * error:.0f} %" if error < 9.995 else f"× {error:.0f}"
-
-
 @functools.cache
 def _data(n_data):
     return MOONS.sample(n_data, _generator(1))
@@ -79,7 +75,7 @@ def field(bandwidth=0.2, n_data=300):
         plots.arrows(ax, density.score, EXTENT, 15, color)
     plots.particles(axes[0], data[:1000], plots.CONTRAST, 3)
     error = _error(q.score, MOONS.score, _fresh())
-    axes[0].set_xlabel(f"q: score error {_percent(error)}", color=plots.ESTIMATE)
+    axes[0].set_xlabel(f"q: score error {100 * error:.0f} %", color=plots.ESTIMATE)
     axes[1].set_xlabel("p")
     return figure
 
@@ -143,26 +139,40 @@ STEPS = [0, 10, 30, 100, 300, 1000]
 TRAINED = [0.1, 0.2, 0.3, 0.5]
 
 
-@functools.cache
-def _trained(bandwidth, n_data=300):
-    """The network at STEPS of its training on the estimate's score; its errors against q and against p, by step."""
-    q, generator = kernel_density(_data(n_data), bandwidth), _generator()
+def _watched(q, loss, shown, measured, errors):
+    """Train a network on samples of q: its copies at the steps ``shown``, and ``errors(model, x)`` at the ``measured``.
+
+    x is drawn from q. The errors come as one row a kind, after a row of the steps.
+    """
+    generator = _generator()
     model = ScoreNetwork(2, width=64, generator=generator)
-    at_q = q.sample(2000, generator)
-    snapshots, errors = {}, []
+    x = q.sample(2000, generator)
+    copies, rows = {}, []
 
     def look(step, _=None):
-        if step in STEPS:
-            snapshots[step] = copy.deepcopy(model)
-        if step in STEPS or step % max(2, 10 ** (len(str(step)) - 1)) == 0:
-            errors.append((step, _error(model, q.score, at_q), _error(model, MOONS.score, _fresh())))
+        if step in shown:
+            copies[step] = copy.deepcopy(model)
+        if step in measured:
+            rows.append((step, *errors(model, x)))
+
+    look(0)
+    train(model, loss, max(shown), data=q, batch_size=256, generator=generator, callback=look)
+    return copies, np.array(rows).T
+
+
+@functools.cache
+def _trained(bandwidth):
+    """A network trained on the estimate's score, with its errors against q and against p; and the error of q itself."""
+    q = kernel_density(_data(300), bandwidth)
 
     def loss(model, x, generator):
         return score_matching.explicit(model, q.score, x)
 
-    look(0)
-    train(model, loss, STEPS[-1], data=q, batch_size=256, generator=generator, callback=look)
-    return snapshots, np.array(errors).T, _error(q.score, MOONS.score, _fresh())
+    def errors(model, x):
+        return _error(model, q.score, x), _error(model, MOONS.score, _fresh())
+
+    measured = {*STEPS, *np.geomspace(2, STEPS[-1], 30).round().astype(int)}
+    return *_watched(q, loss, STEPS, measured, errors), _error(q.score, MOONS.score, _fresh())
 
 
 @plots.styled
@@ -182,7 +192,8 @@ def training(step=100, bandwidth=0.2):
         side.loglog(place[seen], error[seen], color=color)
         side.loglog(place[seen][-1], error[seen][-1], "o", color=color)
     side.axhline(floor, color=plots.CONTRAST, linewidth=1, linestyle=(0, (2, 2)))
-    plots.label(side, 1200, floor * 0.88, "q itself", plots.CONTRAST, ha="right", va="top")
+    y, side_of_line = (floor, "bottom") if floor > 1.5 * to_p[-1] else (0.88 * floor, "top")
+    plots.label(side, 1200, y, "q itself", plots.CONTRAST, ha="right", va=side_of_line)
     plots.label(side, 1200, to_p[-1] * 1.12, "from p", plots.CONTRAST, ha="right")
     plots.label(side, 6, 1.2e-3, "from q:\nthe loss", plots.ESTIMATE, ha="left")
     side.set(xlim=(5, 1200), ylim=(7e-4, 3), xlabel="step", ylabel="relative distance")
@@ -316,20 +327,10 @@ def _estimate():
 
 @functools.cache
 def _learned_by(objective):
-    q, generator = _estimate(), _generator()
-    model = ScoreNetwork(2, width=64, generator=generator)
-    at_q = q.sample(2000, generator)
-    snapshots, errors = {}, []
+    def errors(model, x):
+        return (_error(model, _estimate().score, x),)
 
-    def look(step, _=None):
-        if step in CHECKED:
-            snapshots[step] = copy.deepcopy(model)
-        if step % 50 == 0 or step in CHECKED:
-            errors.append((step, _error(model, q.score, at_q)))
-
-    look(0)
-    train(model, OBJECTIVES[objective], CHECKED[-1], data=q, batch_size=256, generator=generator, callback=look)
-    return snapshots, np.array(errors).T
+    return _watched(_estimate(), OBJECTIVES[objective], CHECKED, {*CHECKED, *range(0, CHECKED[-1], 50)}, errors)
 
 
 @plots.styled
