@@ -1,5 +1,6 @@
 """Gaussian mixtures: targets whose density, score and smoothed score are all known exactly."""
 
+import contextlib
 import functools
 import math
 
@@ -97,7 +98,8 @@ class GaussianMixture:
         """
         means, stds, x = self._prepare(x)
         if len(means) >= _MANY and (stds == stds[0]).all() and x.device.type == "cpu" and not x.requires_grad:
-            return self._attend(means, stds[0], x)
+            with contextlib.suppress(NotImplementedError):  # it has no derivatives in forward mode
+                return self._attend(means, stds[0], x)
 
         def pull(block, joint):
             weight = joint.softmax(0) / stds.square()[:, None]
@@ -142,16 +144,20 @@ class GaussianMixture:
     def _map(self, means, stds, x, function):
         """Apply ``function(block, joint)`` to blocks of points and join what comes back.
 
-        ``block`` is (d, b); ``joint`` is (K, b), log w_k + log N(x; μ_k, σ_k² I). The points lie along the last axis: a
-        softmax over a short last axis is many times slower. Squares are of differences, never expanded.
+        ``block`` is (d, b); ``joint`` is (K, b), log w_k + log N(x; μ_k, σ_k² I). The points lie along memory, since a
+        softmax over a short stretch of it is many times slower; the components do where they are so many that a block
+        holds few points. Squares are of differences, never expanded.
         """
         constant = self.weights.to(x).log() - self.dim * (stds.log() + 0.5 * math.log(2 * math.pi))
         scale = (-0.5 / stds.square())[:, None]
+        columns = means.T.contiguous()
+        most = max(1, _BLOCK // len(means))
         out = []
-        for rows in x.split(max(1, _BLOCK // len(means))) if len(x) else [x]:
+        for rows in x.split(most) if len(x) else [x]:
             block = rows.T.contiguous()
-            along = ((mean[:, None] - coordinate).square() for mean, coordinate in zip(means.T, block, strict=True))
-            squared = functools.reduce(torch.add, along)
+            pairs = zip(columns, block, strict=True)
+            along = ((mean - at[:, None]).T if most < 16 else mean[:, None] - at for mean, at in pairs)
+            squared = functools.reduce(torch.add, map(torch.square, along))
             out.append(function(block, torch.addcmul(constant[:, None], squared, scale)))
         return out[0] if len(out) == 1 else torch.cat(out)
 

@@ -989,6 +989,17 @@ def test_attention_gives_nan_in_the_rows_of_points_that_are_not_finite_alone(mon
     assert not torch.isfinite(score[[1, 3]]).all(1).any()
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # PyTorch's own
+def test_attention_leaves_forward_derivatives_to_the_differentiable_path():
+    p = kernel_density(cloud(mixtures._MANY, 2), 0.4)
+    x = cloud(4, 2)
+    direction = torch.ones_like(x)
+    value, derivative = torch.func.jvp(p.score, (x,), (direction,))
+    reverse = torch.autograd.functional.jacobian(lambda y: p.score(y).sum(0), x)  # each row depends on its own x only
+    torch.testing.assert_close(value, p.score(x), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(derivative, (reverse * direction).sum(2).T, rtol=1e-10, atol=1e-10)
+
+
 def test_attention_leaves_points_with_a_gradient_to_the_differentiable_path(monkeypatch):
     calls = attended(monkeypatch)
     p = kernel_density(cloud(150, 2), 0.3)
