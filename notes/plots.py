@@ -14,8 +14,9 @@ TRUTH, ESTIMATE, CONTRAST, FAINT = "#222222", "#0072B2", "#D55E00", "#9A9A9A"
 _WHEEL = colors.LinearSegmentedColormap.from_list(
     "wheel", ["#0072B2", "#00A07A", "#E0A100", "#D55E00", "#B5478F", "#0072B2"]
 )
-_DEPTHS = colors.LinearSegmentedColormap.from_list("depths", ["#dde8f1", "#a3c3dc", "#6a9cc0"])
-_DEPTHS.set_under("white")
+_DEPTHS = colors.LinearSegmentedColormap.from_list("depths", ["#dde8f1", "#a3c3dc", "#6a9cc0"]).with_extremes(
+    under="white"
+)
 _SHADES = colors.LinearSegmentedColormap.from_list("shades", ["#ffffff", "#dfe6ec", "#aebfce"])
 
 
@@ -56,7 +57,7 @@ def lattice(extent, n):
 
 
 def contours(ax, density, extent, n=140):
-    """The density as soft shades and lines, evenly spaced in p."""
+    """The density as soft shades and lines, at fractions of its maximum."""
     x, shape = lattice(extent, n)
     p = density.log_prob(x).exp().reshape(shape).numpy()
     px, py = x[:, 0].reshape(shape).numpy(), x[:, 1].reshape(shape).numpy()
@@ -78,14 +79,12 @@ def arrows(ax, field, extent, n=17, color=FAINT):
     """A vector field on a lattice; lengths grow as the square root of the magnitude, so that weak arrows still show."""
     margin = (extent[1] - extent[0]) / n / 2
     x, _ = lattice((extent[0] + margin, extent[1] - margin, extent[2] + margin, extent[3] - margin), n)
-    with torch.no_grad():  # a network's output would carry its graph along
-        v = field(x)
+    v = field(x).detach()
     length = v.norm(dim=1, keepdim=True).clamp_min(1e-12)
     u = (v / length.sqrt() / length.max().sqrt()).numpy()
     spacing = (extent[1] - extent[0]) / n
-    ax.quiver(
-        *x.T.numpy(), *u.T, angles="xy", scale_units="xy", scale=0.9 / spacing, width=0.0035, color=color, pivot="mid"
-    )
+    scale = 1 / (0.9 * spacing)
+    ax.quiver(*x.T.numpy(), *u.T, angles="xy", scale_units="xy", scale=scale, width=0.0035, color=color, pivot="mid")
 
 
 def colours_by_start(x0):
@@ -109,7 +108,7 @@ def trails(ax, path, color):
 
 def histogram(ax, x, edges, color=ESTIMATE, alpha=0.45):
     """Particles (n,) as a density over the edges; those outside are counted in the total, and not drawn."""
-    heights = torch.histc(x, len(edges) - 1, min=edges[0], max=edges[-1]).numpy() / len(x) / np.diff(edges)
+    heights = np.histogram(x.numpy(), edges)[0] / len(x) / np.diff(edges)
     ax.stairs(heights, edges, fill=True, color=color, alpha=alpha)
     ax.stairs(heights, edges, color=color, linewidth=1)
 

@@ -16,6 +16,7 @@ LINE = GaussianMixture([[2.0], [-2.0]], [0.5, 0.2], [0.6, 0.4])
 NORMAL = GaussianMixture([[0.0]], 1.0)
 MOONS = mixtures.two_moons(std=0.2)
 EXTENT = (-2.4, 2.4, -2.0, 2.0)
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # behind a label that lines would cross
 
 
 def two_bumps(dim):
@@ -54,12 +55,15 @@ def kernels(bandwidth=0.3, n_data=20):
     each = torch.exp(-0.5 * ((grid - data) / bandwidth) ** 2) / (n_data * bandwidth * (2 * np.pi) ** 0.5)
     ax.plot(grid, each[:200].T, color=plots.ESTIMATE, linewidth=0.7, alpha=0.45)
     ax.plot(data[:, 0], np.full(n_data, -0.025), "|", color=plots.ESTIMATE, markersize=8, alpha=min(1, 60 / n_data))
-    plots.curve(ax, kernel_density(data, bandwidth), grid, plots.ESTIMATE)
+    q = kernel_density(data, bandwidth)
+    plots.curve(ax, q, grid, plots.ESTIMATE)
     plots.curve(ax, LINE, grid)
-    ax.set(xlim=(-4, 5), ylim=(-0.06, 1.05), yticks=[], xlabel="x")
+    top = max(1.05, 1.15 * q.log_prob(grid[:, None]).exp().max().item())
+    ax.set(xlim=(-4, 5), ylim=(-0.06, top), yticks=[], xlabel="x")
     ax.spines["left"].set_visible(False)
     plots.label(ax, -1.6, 0.72, "p", ha="left", fontstyle="italic")
-    plots.label(ax, 5, 0.94, f"q: {n_data} kernels of width {bandwidth:g}", plots.ESTIMATE, ha="right")
+    name = f"q: {n_data} kernels of width {bandwidth:g}"
+    plots.label(ax, 1, 0.9, name, plots.ESTIMATE, ha="right", transform=ax.transAxes)
     return figure
 
 
@@ -75,7 +79,8 @@ def field(bandwidth=0.2, n_data=300):
         plots.arrows(ax, density.score, EXTENT, 15, color)
     plots.particles(axes[0], data[:1000], plots.CONTRAST, 3)
     error = _error(q.score, MOONS.score, _fresh())
-    axes[0].set_xlabel(f"q: score error {100 * error:.0f} %", color=plots.ESTIMATE)
+    size = f"{100 * error:.0f} %" if error < 10 else f"{error:.0f} times"
+    axes[0].set_xlabel(f"q: score error {size}", color=plots.ESTIMATE)
     axes[1].set_xlabel("p")
     return figure
 
@@ -124,11 +129,11 @@ def bandwidth(n_data=200, target="two modes"):
         ax.loglog(at, least, "o", color=color, markersize=8)
         ax.plot([at, at], [1e-6, least], color=color, linewidth=1)
         start = int((error < 3).argmax())
-        plots.label(ax, BANDWIDTHS[start] * 1.06, error[start] * 1.15, name, color, ha="left")
+        plots.label(ax, BANDWIDTHS[start] * 1.06, error[start] * 1.15, name, color, ha="left", bbox=PAPER)
     for h, name, y in ((scott, "Scott", 6), (likeliest, "cross-validated", 14)):
         ax.plot([h, h], [1e-6, y], color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
-        plots.label(ax, h, y, name)
-    plots.label(ax, best[1] * 1.05, 6e-4, f"best h: × {best[1] / best[0]:.1f}", plots.ESTIMATE, ha="left")
+        plots.label(ax, h, y, name, bbox=PAPER)
+    plots.label(ax, best[1] * 1.05, 6e-4, f"{best[1] / best[0]:.1f} × as wide", plots.ESTIMATE, ha="left")
     ax.set(xlim=(0.03, 1.5), ylim=(5e-4, 30), xlabel="bandwidth h", ylabel="relative squared error")
     ax.set_xticks([0.03, 0.1, 0.3, 1], ["0.03", "0.1", "0.3", "1"])
     ax.minorticks_off()
@@ -195,8 +200,8 @@ def training(step=100, bandwidth=0.2):
     y, side_of_line = (floor, "bottom") if floor > 1.5 * to_p[-1] else (0.88 * floor, "top")
     plots.label(side, 1200, y, "q itself", plots.CONTRAST, ha="right", va=side_of_line)
     plots.label(side, 1200, to_p[-1] * 1.12, "from p", plots.CONTRAST, ha="right")
-    plots.label(side, 6, 1.2e-3, "from q:\nthe loss", plots.ESTIMATE, ha="left")
-    side.set(xlim=(5, 1200), ylim=(7e-4, 3), xlabel="step", ylabel="relative distance")
+    plots.label(side, 6, 2e-4, "from q:\nthe loss", plots.ESTIMATE, ha="left")
+    side.set(xlim=(5, 1200), ylim=(1e-4, 3), xlabel="step", ylabel="relative distance")
     side.set_xticks([10, 100, 1000], ["10", "100", "1000"])
     side.minorticks_off()
     return figure
@@ -211,7 +216,7 @@ def _walk(bandwidth):
 
 
 @plots.styled
-def sampling(time=120, bandwidth=0.2):
+def sampling(time=100, bandwidth=0.2):
     """Particles that walk along the learned score, over the truth; ``time`` in steps of τ = 0.002."""
     path = _walk(bandwidth)
     now = time // 20
@@ -230,13 +235,14 @@ _CANDIDATES = np.geomspace(0.15, 1.6, 13)
 
 
 @functools.cache
-def _errors_by_rule(dim, seeds=3):
-    """Bandwidths and relative score errors (rules, sample sizes), means over seeds."""
+def _errors_by_rule(dim):
+    """Bandwidths and relative score errors (rules, sample sizes), geometric means over data sets."""
     p = two_bumps(dim)
     test = p.sample(1000, _generator(99))
-    table = np.zeros((len(RULES), len(SAMPLE_SIZES), seeds, 2))
-    for column, n_data in enumerate(SAMPLE_SIZES):
-        for seed in range(seeds):
+    columns = []
+    for n_data in SAMPLE_SIZES:
+        rows = []
+        for seed in range(min(12, max(3, 1500 // n_data))):
             data = p.sample(n_data, _generator(seed))
 
             def error(h, data=data):
@@ -248,8 +254,9 @@ def _errors_by_rule(dim, seeds=3):
                 mixtures.cross_validated_bandwidth(data, _CANDIDATES),
                 min(_CANDIDATES, key=error),
             ]
-            table[:, column, seed] = [(h, error(h)) for h in chosen]
-    return np.exp(np.log(table).mean(2)).transpose(2, 0, 1)
+            rows.append([(h, error(h)) for h in chosen])
+        columns.append(np.exp(np.log(rows).mean(0)))
+    return np.array(columns).transpose(2, 1, 0)
 
 
 @plots.styled
@@ -265,7 +272,7 @@ def samples(rule="Scott", dim=1):
         axes.set_xticks([100, 1000], ["100", "1000"])
         axes.minorticks_off()
     slope = np.polyfit(np.log(SAMPLE_SIZES), np.log(errors[row]), 1)[0]
-    plots.label(ax, 2400, 88, f"{rule}, d = {dim}\nerror ∝ $M^{{{slope:.2f}}}$", plots.ESTIMATE, ha="right")
+    plots.label(ax, 2400, 88, f"{rule}, d = {dim}\nerror ∝ $M^{{{slope:.1f}}}$", plots.ESTIMATE, ha="right")
     ax.set(ylim=(1, 180), ylabel="score error in %")
     ax.set_yticks([1, 10, 100], ["1", "10", "100"])
     side.set(ylim=(0.15, 2), ylabel="bandwidth h")
@@ -299,16 +306,20 @@ def dimension(n_data=1000):
     figure, ax = plots.canvas(height=3.8)
     names = ("q, Scott’s h", "q, best h", "network")
     colors = (plots.FAINT, plots.CONTRAST, plots.ESTIMATE)
-    for error, color, name in zip(_errors_by_dimension(n_data), colors, names, strict=True):
+    lines = zip(_errors_by_dimension(n_data), colors, names, strict=True)
+    lowest = 0  # for the next label, so that none covers another
+    for error, color, name in sorted(lines, key=lambda line: line[0][-1]):
         ax.loglog(MANY_DIMENSIONS, 100 * error, "o-", color=color)
-        plots.label(ax, 21.5, 100 * error[-1], name, color, ha="left", va="center")
+        y = max(100 * error[-1], lowest)
+        plots.label(ax, 21.5, y, name, color, ha="left", va="center", bbox=PAPER)
+        lowest = 1.35 * y
     ax.axhline(100, color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
     plots.label(ax, 1, 107, "no arrows at all", ha="left")
-    ax.set(xlim=(0.95, 45), ylim=(1, 2000), xlabel="dimension d", ylabel="score error in %")
+    ax.set(xlim=(0.95, 45), ylim=(1, 250), xlabel="dimension d", ylabel="score error in %")
     ax.set_xticks(MANY_DIMENSIONS, map(str, MANY_DIMENSIONS))
-    ax.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
+    ax.set_yticks([1, 10, 100], ["1", "10", "100"])
     ax.minorticks_off()
-    plots.label(ax, 45, 1100, f"{n_data} data", ha="right")
+    plots.label(ax, 45, 170, f"{n_data} data", ha="right")
     return figure
 
 
@@ -344,11 +355,12 @@ def objectives(step=100, objective="implicit"):
     for name in OBJECTIVES:
         steps, error = _learned_by(name)[1]
         chosen = name == objective
-        side.semilogy(steps, error, color=plots.ESTIMATE if chosen else plots.FAINT, linewidth=2 if chosen else 1)
+        color = plots.ESTIMATE if chosen else plots.FAINT
+        side.semilogy(steps, error, color=color, linewidth=2 if chosen else 1)
+        plots.label(side, CHECKED[-1], 1.1 * error[-1], name, color if chosen else "#666666", ha="right")
         if chosen:
             side.semilogy(step, error[steps == step], "o", color=plots.ESTIMATE)
-    plots.label(side, 700, 1.1, objective, plots.ESTIMATE, ha="right")
-    side.set(xlim=(0, 720), ylim=(1e-3, 2), xlabel="step", ylabel="distance from q’s score")
+    side.set(xlim=(0, 720), ylim=(1e-3, 2), xlabel="step", ylabel="relative distance")
     side.minorticks_off()
     return figure
 
@@ -363,11 +375,12 @@ def memory(bandwidth=0.05):
     drawn = kernel_density(data, bandwidth).sample(2000, _generator(5))
     figure, (ax, side) = plots.canvas(1, 2, height=3.1, gridspec_kw={"width_ratios": [1.35, 1]})
     plots.plane(ax, EXTENT)
-    plots.particles(ax, drawn[:600], plots.ESTIMATE, 4)
-    plots.particles(ax, data, plots.CONTRAST, 9)
+    plots.particles(ax, data, plots.CONTRAST, 24)
+    plots.particles(ax, drawn[:600], plots.ESTIMATE, 3)
     edges = np.linspace(0, 1, 41)
     for x, color, name, y in ((_fresh(), plots.FAINT, "fresh\nfrom p", 0.45), (drawn, plots.ESTIMATE, "from q", 0.85)):
         plots.histogram(side, torch.cdist(x, data).min(1).values, edges, color)
+        color = "#666666" if color == plots.FAINT else color
         plots.label(side, 0.97, y, name, color, ha="right", transform=side.transAxes)
     side.set(xlim=(0, 1), yticks=[], ylim=(0, None), xlabel="distance to the nearest datum")
     side.spines["left"].set_visible(False)

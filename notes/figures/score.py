@@ -195,7 +195,7 @@ def two_gradients(theta=-1.0, sigma=1.0):
     for ax, color in zip(axes, [plots.ESTIMATE, plots.TRUTH], strict=True):
         _bare(ax, (0, 0.74), -5.5, 7.5)
         plots.curve(ax, GaussianMixture([[float(theta)]], sigma), grid)
-        ax.plot(DATA, heights, "o", color=color, markersize=8, zorder=4)
+        ax.plot(DATA, heights, "o", color=color, markersize=5, zorder=4)
     for x, y in zip(DATA.tolist(), heights.tolist(), strict=True):
         plots.arrow(axes[0], (x, y), (x + rate * (theta - x) / sigma**2, y), plots.ESTIMATE)
     plots.curve(axes[1], GaussianMixture([[moved]], sigma), grid, plots.CONTRAST, linestyle=(0, (3, 1.5)))
