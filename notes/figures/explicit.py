@@ -36,9 +36,9 @@ def _data(n_data):
 
 
 @functools.cache
-def _fresh(n=2000):
+def _fresh():
     """Points of p that no estimate has seen, to measure it at."""
-    return MOONS.sample(n, _generator(2))
+    return MOONS.sample(2000, _generator(2))
 
 
 def _error(field, truth, x):
@@ -180,16 +180,21 @@ def _trained(bandwidth):
     return *_watched(q, loss, STEPS, measured, errors), _error(q.score, MOONS.score, _fresh())
 
 
+def _field_and_curves(q, learned):
+    """A figure with the estimate's contours and score under a learned field; and axes for curves beside it."""
+    figure, (ax, side) = plots.canvas(1, 2, height=3.1, gridspec_kw={"width_ratios": [1.35, 1]})
+    plots.plane(ax, EXTENT)
+    plots.contours(ax, q, EXTENT, 100)
+    plots.arrows(ax, q.score, EXTENT, 15, plots.FAINT)
+    plots.arrows(ax, learned, EXTENT, 15, plots.ESTIMATE)
+    return figure, side
+
+
 @plots.styled
 def training(step=100, bandwidth=0.2):
     """The learned field on the estimate's contours, and its distance to the estimate's score and to the truth."""
-    snapshots, (steps, to_q, to_p), floor = _trained(bandwidth)
-    figure, (ax, side) = plots.canvas(1, 2, height=3.1, gridspec_kw={"width_ratios": [1.35, 1]})
-    plots.plane(ax, EXTENT)
-    q = kernel_density(_data(300), bandwidth)
-    plots.contours(ax, q, EXTENT, 100)
-    plots.arrows(ax, q.score, EXTENT, 15, plots.FAINT)
-    plots.arrows(ax, snapshots[step], EXTENT, 15, plots.ESTIMATE)
+    copies, (steps, to_q, to_p), floor = _trained(bandwidth)
+    figure, side = _field_and_curves(kernel_density(_data(300), bandwidth), copies[step])
     seen = steps <= step
     place = np.maximum(steps, 5)
     for error, color in ((to_q, plots.ESTIMATE), (to_p, plots.CONTRAST)):
@@ -347,11 +352,7 @@ def _learned_by(objective):
 @plots.styled
 def objectives(step=100, objective="implicit"):
     """One field learned by three objectives, two of which never see it."""
-    figure, (ax, side) = plots.canvas(1, 2, height=3.1, gridspec_kw={"width_ratios": [1.35, 1]})
-    plots.plane(ax, EXTENT)
-    plots.contours(ax, _estimate(), EXTENT, 100)
-    plots.arrows(ax, _estimate().score, EXTENT, 15, plots.FAINT)
-    plots.arrows(ax, _learned_by(objective)[0][step], EXTENT, 15, plots.ESTIMATE)
+    figure, side = _field_and_curves(_estimate(), _learned_by(objective)[0][step])
     for name in OBJECTIVES:
         steps, error = _learned_by(name)[1]
         chosen = name == objective
