@@ -1,0 +1,541 @@
+"""The figures of the chapter on denoising score matching."""
+
+import copy
+import functools
+
+import numpy as np
+import torch
+
+from notes import langevin as walks
+from notes import mixtures, plots, score_matching
+from notes.mixtures import GaussianMixture, kernel_density
+from notes.networks import ScoreNetwork
+from notes.training import train
+
+LINE = GaussianMixture([[2.0], [-2.0]], [0.5, 0.2], [0.6, 0.4])
+PLANE = GaussianMixture([[2.0, 0.0], [-2.0, 0.0]], [0.5, 0.2], [0.6, 0.4])
+MOONS = mixtures.two_moons(std=0.2)
+EXTENT = (-2.4, 2.4, -2.0, 2.0)
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # behind a label that lines would cross
+GREY = "#666666"  # words about what is drawn in plots.FAINT
+
+
+def _generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def _error(field, truth, x):
+    with torch.no_grad():
+        return score_matching.fisher_divergence(field, truth, x, relative=True).item()
+
+
+def _percent(error):
+    return f"{100 * error:.2g} %" if error < 0.1 else f"{100 * error:.0f} %"
+
+
+@functools.cache
+def _pairs():
+    """Clean points of the moons, and the noise that goes with each."""
+    generator = _generator(1)
+    return MOONS.sample(300, generator), torch.randn(300, 2, generator=generator)
+
+
+@plots.styled
+def pairs(sigma=0.3, n_pairs=100):
+    """Clean points, the noisy points made from them, and an arrow from each noisy point back."""
+    clean, noise = (column[:n_pairs] for column in _pairs())
+    noisy = clean + sigma * noise
+    figure, ax = plots.canvas(height=4.4)
+    plots.plane(ax, EXTENT)
+    plots.contours(ax, MOONS, EXTENT)
+    x, v = noisy.numpy(), (clean - noisy).numpy()
+    ax.quiver(*x.T, *v.T, angles="xy", scale_units="xy", scale=1, width=0.003, color=plots.ESTIMATE, alpha=0.8)
+    plots.particles(ax, noisy, plots.ESTIMATE, 10)
+    plots.particles(ax, clean, plots.TRUTH, 7)
+    length = (noise / sigma).norm(dim=1).mean()
+    plots.label(ax, 0.02, 0.93, "clean x′", ha="left", transform=ax.transAxes)
+    plots.label(ax, 0.02, 0.86, "noisy x = x′ + σz", plots.ESTIMATE, ha="left", transform=ax.transAxes)
+    text = f"mean length of −z/σ: {length:.3g}"
+    plots.label(ax, 0.98, 0.93, text, plots.ESTIMATE, ha="right", transform=ax.transAxes)
+    return figure
+
+
+PLACE = torch.tensor([[0.95, 1.05]])
+CLOSE = (-1.5, 2.1, -1.3, 1.9)
+MEETING = [1, 3, 10, 30, 100, 1000, 10000]
+
+
+@functools.cache
+def _clean_given_noisy(sigma):
+    """10 000 clean points x′ of pairs whose noisy point x′ + σz is PLACE: given it, each component is normal again."""
+    generator = _generator(4)
+    blurred = MOONS.smoothed(sigma)
+    share = torch.stack(
+        [GaussianMixture(m[None], s).log_prob(PLACE)[0] for m, s in zip(blurred.means, blurred.stds, strict=True)]
+    )
+    k = torch.multinomial((share + MOONS.weights.log()).softmax(0), MEETING[-1], replacement=True, generator=generator)
+    shrink = MOONS.stds[k, None].square() / blurred.stds[k, None].square()
+    noise = torch.randn(len(k), 2, generator=generator)
+    return MOONS.means[k] + shrink * (PLACE - MOONS.means[k]) + sigma * shrink.sqrt() * noise
+
+
+@plots.styled
+def average(n_pairs=30, sigma=0.4):
+    """The arrows of pairs whose noisy point is one place, their mean, and the exact smoothed score there."""
+    clean = _clean_given_noisy(sigma)
+    exact = PLACE[0] + sigma**2 * MOONS.smoothed(sigma).score(PLACE)[0]
+    means = clean.cumsum(0) / torch.arange(1, len(clean) + 1)[:, None]
+    mean = means[n_pairs - 1]
+    figure, (ax, side) = plots.canvas(1, 2, height=3.5, gridspec_kw={"width_ratios": [1.6, 1]})
+    plots.plane(ax, CLOSE)
+    plots.contours(ax, MOONS, CLOSE, 100)
+    start = PLACE[0].numpy()
+    v = clean[: min(n_pairs, 100)].numpy() - start
+    origin = np.broadcast_to(start, v.shape)
+    ax.quiver(*origin.T, *v.T, angles="xy", scale_units="xy", scale=1, color="#8a97a3", width=0.004)
+    plots.particles(ax, clean[100 : min(n_pairs, 1000)], "#8a97a3", 4)
+    plots.arrow(ax, start, exact.numpy(), plots.TRUTH, linewidth=5)
+    plots.arrow(ax, start, mean.numpy(), plots.ESTIMATE, linewidth=2.5)
+    plots.particles(ax, PLACE, plots.CONTRAST, 50)
+    plots.label(ax, 0.0, 0.93, f"mean of {n_pairs}", plots.ESTIMATE, ha="left", transform=ax.transAxes)
+    plots.label(ax, 0.0, 0.84, "$∇\\log\\,p_σ$, exact", ha="left", transform=ax.transAxes)
+    size = (exact - PLACE[0]).norm()
+    gaps = ((means - exact).norm(dim=1) / size).numpy()
+    spread = ((clean - exact).square().sum(1).mean().sqrt() / size).item()
+    side.loglog(MEETING, spread / np.sqrt(MEETING), color=plots.FAINT, linewidth=1)
+    side.loglog(MEETING, gaps[np.array(MEETING) - 1], "o", color=plots.FAINT, markersize=5)
+    side.loglog(n_pairs, gaps[n_pairs - 1], "o", color=plots.ESTIMATE, markersize=9)
+    plots.label(side, 30, 1.6 * spread / 30**0.5, "$∝ 1/\\sqrt{n}$", GREY, ha="left")
+    side.set(xlim=(0.7, 15000), ylim=(1e-3, 10), xlabel="pairs n", ylabel="relative error of the mean")
+    side.set_xticks([1, 100, 10000], ["1", "100", "10⁴"])
+    side.set_yticks([0.001, 0.01, 0.1, 1, 10], ["0.1 %", "1 %", "10 %", "1", "10"])
+    side.minorticks_off()
+    return figure
+
+
+CONSTANT = [0.2, 0.3, 0.5]
+THETAS = np.linspace(0, 1, 41)
+
+
+@functools.cache
+def _few():
+    return LINE.sample(20, _generator(3)).double()
+
+
+@functools.cache
+def _corners():
+    """Two networks that know nothing of the data."""
+    return [ScoreNetwork(1, width=32, generator=_generator(seed)).double() for seed in (1, 2)]
+
+
+def _field_at(theta):
+    """A closed curve through the space of weights, θ turns along it: the network there, scaled to a score's size."""
+    network = copy.deepcopy(_corners()[0])
+    turn = 2 * np.pi * theta
+    with torch.no_grad():
+        for own, a, b in zip(*(net.parameters() for net in (network, *_corners())), strict=True):
+            own.copy_(2 * (np.cos(turn) * a + np.sin(turn) * b))
+    return lambda x: 2 * network(x).detach() - x
+
+
+@functools.cache
+def _losses(sigma):
+    rows = [score_matching.by_quadrature(_field_at(theta), _few(), sigma) for theta in THETAS]
+    return np.array(rows)
+
+
+@plots.styled
+def constant(theta=0.35, sigma=0.3):
+    """A network's field that changes with θ, and the two losses of it: always the same distance apart."""
+    explicit, denoising, difference, number = _losses(sigma).T
+    at = int(np.abs(THETAS - theta).argmin())
+    figure, (ax, side) = plots.canvas(1, 2, height=3.4, gridspec_kw={"width_ratios": [1, 1.35]})
+    q = kernel_density(_few(), sigma)
+    x = torch.linspace(-3.5, 4, 400, dtype=torch.float64)[:, None]
+    ax.plot(x, q.score(x), color=plots.TRUTH)
+    ax.plot(x, _field_at(theta)(x), color=plots.ESTIMATE)
+    ax.plot(_few(), np.full(20, -15), "|", color=plots.TRUTH, markersize=8)
+    ax.set(xlim=(-3.5, 4), ylim=(-16, 16), xlabel="x", yticks=[])
+    plots.label(ax, 0.97, 0.92, "∇log q", ha="right", transform=ax.transAxes)
+    plots.label(ax, 0.97, 0.83, "$s_θ$", plots.ESTIMATE, ha="right", transform=ax.transAxes)
+    side.plot(THETAS, denoising, color=plots.CONTRAST)
+    side.plot(THETAS, explicit, color=plots.ESTIMATE)
+    side.plot([theta] * 2, [explicit[at], denoising[at]], "o-", color=plots.TRUTH, linewidth=2.5, markersize=5)
+    top = 1.25 * denoising.max()
+    ha = "left" if theta < 0.15 else "right" if theta > 0.85 else "center"
+    plots.label(side, theta, denoising[at] + 0.03 * top, f"{difference[at]:.6f}", ha=ha, bbox=PAPER)
+    plots.label(side, 0.02, 0.93, "$J_{DSM}$", plots.CONTRAST, ha="left", transform=side.transAxes)
+    plots.label(side, 0.17, 0.93, "$J_{ESM}$", plots.ESTIMATE, ha="left", transform=side.transAxes)
+    plots.label(side, 0.99, 0.93, f"C = {number[0]:.6f}", ha="right", transform=side.transAxes)
+    side.set(xlim=(0, 1), ylim=(0, top), xlabel="θ", xticks=[0, 0.5, 1])
+    return figure
+
+
+BRIDGE = [0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.9]
+CELLS = 15
+
+
+@functools.cache
+def _data():
+    return MOONS.sample(40, _generator(1))
+
+
+@functools.cache
+def _learned(sigma):
+    """A network trained on the 40 data by denoising."""
+    generator = _generator()
+    model = ScoreNetwork(2, width=64, generator=generator)
+    loss = functools.partial(score_matching.denoising, sigma=sigma)
+    train(model, loss, 1000, data=_data(), batch_size=256, generator=generator)
+    return model
+
+
+@functools.cache
+def _mean_targets(sigma):
+    """The mean of −z/σ over the noisy points in each cell of a lattice: centres and means (cells, 2)."""
+    generator = _generator(2)
+    clean = _data()[torch.randint(len(_data()), (400_000,), generator=generator)]
+    noise = torch.randn(clean.shape, generator=generator)
+    margin = (EXTENT[1] - EXTENT[0]) / CELLS / 2
+    centres, shape = plots.lattice(
+        (EXTENT[0] + margin, EXTENT[1] - margin, EXTENT[2] + margin, EXTENT[3] - margin), CELLS
+    )
+    edges = [torch.linspace(a, b, n + 1) for a, b, n in zip(EXTENT[::2], EXTENT[1::2], shape[::-1], strict=True)]
+    column, row = (
+        torch.bucketize(x.contiguous(), e) - 1 for x, e in zip((clean + sigma * noise).T, edges, strict=True)
+    )
+    inside = (column >= 0) & (column < shape[1]) & (row >= 0) & (row < shape[0])
+    cell = (row * shape[1] + column)[inside]
+    count = torch.bincount(cell, minlength=len(centres))
+    sums = torch.zeros(len(centres), 2).index_add_(0, cell, -noise[inside] / sigma)
+    return centres, torch.where(count[:, None] >= 30, sums / count[:, None], torch.nan)
+
+
+@plots.styled
+def bridge(h=0.2):
+    """One number, four pictures: the estimate, its score, the mean of the denoising targets and a learned field."""
+    q = kernel_density(_data(), h)
+    centres, means = _mean_targets(h)
+    fields = [None, q.score, lambda x: means, _learned(h)]
+    names = ["q", "∇log q: the explicit target", "mean of the targets −z/σ", "the field learned from −z/σ"]
+    colors = [plots.TRUTH, plots.TRUTH, plots.CONTRAST, plots.ESTIMATE]
+    figure, axes = plots.canvas(2, 2, height=5.6)
+    seen = ~means.isnan().any(1)
+    for ax, field, name, color in zip(axes.flat, fields, names, colors, strict=True):
+        plots.plane(ax, EXTENT)
+        plots.contours(ax, q, EXTENT, 90)
+        if field is None:
+            plots.particles(ax, _data(), plots.CONTRAST, 8)
+        else:
+            _arrows_where(ax, field, centres, seen, color)
+        ax.set_xlabel(name, color=color)
+    return figure
+
+
+def _arrows_where(ax, field, x, seen, color):
+    """The field at those points of a lattice, on one scale: the longest arrow of the field fills its cell."""
+    v = field(x).detach()[seen]
+    length = v.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    u = (v / length.sqrt() / length.max().sqrt()).numpy()
+    scale = CELLS / (0.9 * (EXTENT[1] - EXTENT[0]))
+    style = {"angles": "xy", "scale_units": "xy", "scale": scale, "width": 0.0045, "pivot": "mid"}
+    ax.quiver(*x[seen].T.numpy(), *u.T, color=color, **style)
+
+
+STEPS = [0, 10, 30, 100, 300, 1000]
+TRAINED = [0.1, 0.2, 0.4, 0.8]
+WIDE = (-3.6, 3.6, -2.8, 2.8)
+
+
+@functools.cache
+def _trained(sigma):
+    """A network trained by denoising on points of p itself: its copies at STEPS, and the loss of each step."""
+    generator = _generator()
+    model = ScoreNetwork(2, width=64, generator=generator)
+    copies = {0: copy.deepcopy(model)}
+
+    def look(step, _):
+        if step in STEPS:
+            copies[step] = copy.deepcopy(model)
+
+    loss = functools.partial(score_matching.denoising, sigma=sigma)
+    losses = train(model, loss, STEPS[-1], data=MOONS, batch_size=256, generator=generator, callback=look)
+    return copies, losses.numpy()
+
+
+@functools.cache
+def _floor(sigma):
+    """The least value of the loss, C, for points of p itself; and half of E‖∇log p_σ‖², what can be learned."""
+    blurred = MOONS.smoothed(sigma)
+    learnable = 0.5 * blurred.score(blurred.sample(40_000, _generator(7))).square().sum(1).mean().item()
+    return 1 / sigma**2 - learnable, learnable
+
+
+@plots.styled
+def training(step=100, sigma=0.2, weighted=False):
+    """The exact field, the learned one, where they differ, and the loss with its floor."""
+    copies, losses = _trained(sigma)
+    blurred, (floor, learnable) = MOONS.smoothed(sigma), _floor(sigma)
+    figure, ((left, right), (wrong, side)) = plots.canvas(2, 2, height=5.4)
+    fields = (left, blurred.score, plots.TRUTH, "∇log $p_σ$"), (right, copies[step], plots.ESTIMATE, "$s_θ$")
+    for ax, field, color, name in fields:
+        plots.plane(ax, WIDE)
+        plots.contours(ax, blurred, WIDE, 90)
+        plots.arrows(ax, field, WIDE, 13, color)
+        ax.set_xlabel(name, color=color)
+
+    def error(x):
+        with torch.no_grad():
+            squared = (copies[step](x) - blurred.score(x)).square().sum(1) / (2 * learnable)
+        return squared.log10() + (blurred.log_prob(x) / np.log(10) if weighted else 0)
+
+    plots.plane(wrong, WIDE)
+    plots.shades(wrong, error, WIDE, np.arange(-4, 1.5, 0.5), 90)
+    wrong.set_xlabel("squared error × $p_σ$" if weighted else "squared error")
+    smooth = np.convolve(losses, np.full(20, 1 / 20), "valid")
+    steps = np.arange(len(smooth)) + 10
+    place = min(max(step, steps[0]), steps[-1])
+    side.plot(steps, smooth, color=plots.ESTIMATE, alpha=0.3)
+    side.plot(steps[steps <= place], smooth[steps <= place], color=plots.ESTIMATE)
+    side.plot(place, smooth[place - 10], "o", color=plots.ESTIMATE)
+    side.axhline(floor, color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
+    plots.label(side, 1000, floor, f"floor C = {floor:.3g}", ha="right", va="top", bbox=PAPER)
+    side.set(xlim=(0, 1000), ylim=(0, None), xlabel="step", ylabel="loss")
+    return figure
+
+
+NOISES = [0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8]
+AMOUNTS = [50, 500, 5000]
+
+
+@functools.cache
+def _by_noise(n_data):
+    """For each of NOISES: a network trained on n data by denoising with it, and three relative errors.
+
+    Of p_σ from p, of the network from p_σ, and of the network from p; all at points of p.
+    """
+    rows, models = [], []
+    test = LINE.sample(4000, _generator(99))
+    for sigma in NOISES:
+        generator = _generator(5)
+        data = LINE.sample(n_data, generator)
+        model = ScoreNetwork(1, width=32, generator=generator)
+        loss = functools.partial(score_matching.denoising, sigma=sigma)
+        train(model, loss, 600, data=data, batch_size=256, generator=generator)
+        blurred = LINE.smoothed(sigma)
+        rows.append(
+            (
+                _error(blurred.score, LINE.score, test),
+                _error(lambda x, m=model, b=blurred: m(x) - b.score(x) + LINE.score(x), LINE.score, test),
+                _error(model, LINE.score, test),
+            )
+        )
+        models.append(model)
+    return models, np.array(rows).T
+
+
+@plots.styled
+def sigma(sigma=0.3, n_data=500):
+    """What a network learns at one noise, against the targets it sees; and the parts of its error against the noise."""
+    models, errors = _by_noise(n_data)
+    at = NOISES.index(sigma)
+    figure, (ax, side) = plots.canvas(1, 2, height=3.5, gridspec_kw={"width_ratios": [1.1, 1]})
+    generator = _generator(8)
+    clean, noise = LINE.sample(1500, generator), torch.randn(1500, 1, generator=generator)
+    ax.plot(clean + sigma * noise, -noise / sigma, ".", color=plots.FAINT, markersize=1.5, alpha=0.5)
+    x = torch.linspace(-3.5, 4, 400)[:, None]
+    ax.plot(x, LINE.score(x), color=plots.TRUTH)
+    ax.plot(x, LINE.smoothed(sigma).score(x), color=plots.CONTRAST)
+    ax.plot(x, models[at](x).detach(), color=plots.ESTIMATE)
+    ax.set(xlim=(-3.5, 4), ylim=(-16, 16), xlabel="x", yticks=[])
+    for y, text, color in (
+        (0.92, "∇log p", plots.TRUTH),
+        (0.84, "∇log $p_σ$", plots.CONTRAST),
+        (0.76, "learned", plots.ESTIMATE),
+    ):
+        plots.label(ax, 0.98, y, text, color, ha="right", transform=ax.transAxes, bbox=PAPER)
+    parts = (plots.CONTRAST, "smoothing", 0.06), (plots.FAINT, "learning", 0.16), (plots.ESTIMATE, "both", 0.26)
+    for error, (color, name, y) in zip(100 * errors, parts, strict=True):
+        side.loglog(NOISES, error, color=color)
+        side.loglog(sigma, error[at], "o", color=color)
+        plots.label(
+            side, 0.04, y - 0.04, name, GREY if color == plots.FAINT else color, ha="left", transform=side.transAxes
+        )
+    side.set(xlim=(0.045, 0.9), ylim=(0.02, 200), xlabel="noise σ", ylabel="error in %")
+    side.set_xticks([0.05, 0.1, 0.2, 0.5], ["0.05", "0.1", "0.2", "0.5"])
+    side.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
+    side.minorticks_off()
+    return figure
+
+
+@functools.cache
+def _walks(sigma):
+    generator = _generator()
+    x0 = 1.2 * torch.randn(1000, 2, generator=generator)
+    fields = _trained(sigma)[0][STEPS[-1]], MOONS.smoothed(sigma).score
+    return [walks.langevin(field, x0, 0.002, 600, generator=_generator(1), record_every=20) for field in fields]
+
+
+@plots.styled
+def sampling(time=100, sigma=0.2):
+    """Langevin with the learned score beside Langevin with the exact one; ``time`` in steps of τ = 0.002."""
+    figure, axes = plots.canvas(1, 2, height=2.9)
+    names = ("with $s_θ$", plots.ESTIMATE), ("with ∇log $p_σ$", plots.TRUTH)
+    for ax, path, (name, color) in zip(axes, _walks(sigma), names, strict=True):
+        plots.plane(ax, EXTENT)
+        plots.contours(ax, MOONS, EXTENT, 100)
+        plots.particles(ax, path[time // 20], plots.colours_by_start(path[0]), 5)
+        ax.set_xlabel(name, color=color)
+    return figure
+
+
+SIGMAS = [0.25, 0.5, 1, 2]
+
+
+@functools.cache
+def _standard_pairs():
+    """Two million points x′ of N(0, 1) with their noise z: so many that two decimals of a slope are right."""
+    return torch.randn(2, 2_000_000, generator=_generator(9))
+
+
+def _target(ax, sigma, noise, target):
+    """What a linear field learns on N(0, 1) from pairs with this noise and this target of z, by least squares."""
+    x, z = _standard_pairs()
+    noisy = x + noise * z
+    slope = ((noisy * target(z)).mean() / noisy.square().mean()).item()
+    right = -1 / (1 + sigma**2)
+    ends = np.array([-3, 3])
+    ax.plot(ends, right * ends, color=plots.TRUTH, linewidth=5)
+    ax.plot(ends, slope * ends, color=plots.CONTRAST)
+    ax.axhline(0, color=plots.FAINT, linewidth=0.8, zorder=0)
+    ax.set(xlim=(-3, 3), ylim=(-5, 5), xlabel="x")
+    _names(ax, "∇log $p_σ$", "learned field")
+    return "slope of the field\nover that of ∇log $p_σ$", slope / right, 1
+
+
+def _loss(ax, sigma, half, mean):
+    """The losses of the fields −θx/(1 + σ²) on N(0, I) in the plane, in closed form, and with a slip.
+
+    ``half`` is J_ESM's; ``mean`` takes the mean over the two dimensions in both losses in place of the sum.
+    """
+    dim, theta = 2, np.linspace(-0.5, 2.5, 61)
+    explicit = 0.5 * dim * (theta - 1) ** 2 / (1 + sigma**2)
+    number = 0.5 * dim * (1 / sigma**2 - 1 / (1 + sigma**2))
+    wrong = [2 * half * explicit, explicit + number]
+    if mean:
+        wrong = [curve / dim for curve in wrong]
+    for right, slip in zip((explicit, explicit + number), wrong, strict=True):
+        ax.plot(theta, right, color=plots.TRUTH, linewidth=5)
+        ax.plot(theta, slip, color=plots.CONTRAST)
+    ax.set(xlim=(-0.5, 2.5), ylim=(-0.03 * number, 1.2 * (number + explicit.max())), xlabel="θ", xticks=[0, 1, 2])
+    ax.spines["left"].set_visible(True)
+    _names(ax, "$J_{DSM}$ and $J_{ESM}$", "with the slip")
+    gap = wrong[1] - wrong[0]
+    if mean:
+        return "$J_{DSM} - J_{ESM}$", gap[0], number
+    return "change of $J_{DSM} - J_{ESM}$\nfrom θ = 1 to θ = 0", gap[10] - gap[30], 0
+
+
+def _power(ax, sigma):
+    """A kernel density estimate in the plane along a line, with 1/h² and with 1/h."""
+    q = kernel_density(torch.randn(10, 2, generator=_generator(4)), sigma)
+    reach = 3 + 5 * sigma
+    x, (rows, columns) = plots.lattice((-reach, reach, -reach, reach), 241)
+    density = q.log_prob(x).exp().reshape(rows, columns)
+    middle, line = density[rows // 2], x[:columns, 0]
+    ax.plot(line, middle, color=plots.TRUTH, linewidth=5)
+    ax.plot(line, sigma * middle, color=plots.CONTRAST)
+    ax.set(xlim=(-4, 4), ylim=(0, 1.5 * max(1, sigma) * middle.max()), xlabel="$x_1$, at $x_2 = 0$")
+    _names(ax, "$1/h^2$, h = σ", "1/h")
+    return "integral of q, d = 2", sigma * density.sum().item() * (2 * reach / 240) ** 2, 1
+
+
+def _noise(ax, sigma, temperature):
+    """Where a walk along the exact score of p_σ ends at another temperature; τ = 0.02, p = N(0, 1)."""
+    blurred = GaussianMixture([[0.0]], 1.0).smoothed(sigma)
+    x0 = blurred.sample(10_000, _generator(5))
+    x = walks.langevin(
+        blurred.score, x0, 0.02, 1000, temperature=temperature, generator=_generator(6), record_every=1000
+    )[-1, :, 0]
+    grid = torch.linspace(-6, 6, 241)
+    plots.histogram(ax, x, np.linspace(-6, 6, 81), plots.CONTRAST)
+    plots.curve(ax, blurred, grid, linewidth=2.5)
+    ax.set(xlim=(-6, 6), ylim=(0, None), xlabel="x")
+    _names(ax, "$p_σ$", "particles")
+    return "variance of the particles\nover that of $p_σ$", (x.var() / (1 + sigma**2)).item(), 1
+
+
+def _names(ax, right, wrong):
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    for y, text, color in ((0.92, right, plots.TRUTH), (0.83, wrong, plots.CONTRAST)):
+        plots.label(ax, 0.98, y, text, color, ha="right", transform=ax.transAxes, bbox=PAPER)
+
+
+SLIPS = {
+    "no slip": lambda ax, sigma: _target(ax, sigma, sigma, lambda z: -z / sigma),
+    "−z/σ²": lambda ax, sigma: _target(ax, sigma, sigma, lambda z: -z / sigma**2),
+    "+z/σ": lambda ax, sigma: _target(ax, sigma, sigma, lambda z: z / sigma),
+    "σ² for σ": lambda ax, sigma: _target(ax, sigma, sigma**2, lambda z: -z / sigma**2),
+    "½ on one side": lambda ax, sigma: _loss(ax, sigma, half=1.0, mean=False),
+    "mean over dimensions": lambda ax, sigma: _loss(ax, sigma, half=0.5, mean=True),
+    "1/h in d dimensions": _power,
+    "√τ in the walk": lambda ax, sigma: _noise(ax, sigma, 0.5),
+    "2τ in the walk": lambda ax, sigma: _noise(ax, sigma, 0.04),
+}
+
+
+@plots.styled
+def mistakes(slip="−z/σ²", sigma=0.5):
+    """A laboratory of slips: what each gets wrong, beside what is right, and the number that gives it away."""
+    figure, (ax, side) = plots.canvas(1, 2, height=3.2, gridspec_kw={"width_ratios": [1.5, 1]})
+    name, measured, expected = SLIPS[slip](ax, sigma)
+    hidden = abs(measured - expected) < 0.02 * max(1, abs(expected))
+    side.set_axis_off()
+    for y, text, size, color in (
+        (0.86, name, 10, GREY),
+        (0.5, f"{measured:.2f}".replace("-", "−"), 30, plots.ESTIMATE if hidden else plots.CONTRAST),
+        (0.3, f"should be {expected:.3g}", 12, plots.TRUTH),
+        (0.1, "nothing to see" if hidden and slip != "no slip" else "", 12, plots.ESTIMATE),
+    ):
+        plots.label(side, 0.5, y, text, color, fontsize=size, va="center", transform=side.transAxes)
+    return figure
+
+
+WATERSHED = -0.8  # where p is lowest between its modes, along the line through them
+LEVELS = 20
+SCALES = np.geomspace(4, 0.05, LEVELS)
+STEPS_A_LEVEL = 50
+
+
+@functools.cache
+def _annealed():
+    """2 000 particles from white noise: down the noise scales, and with the exact score of p alone."""
+    x0 = torch.randn(2000, 2, generator=_generator(1))
+    generator = _generator(2)
+    plain = walks.langevin(
+        PLANE.score, x0, 0.001, LEVELS * STEPS_A_LEVEL, generator=generator, record_every=STEPS_A_LEVEL
+    )
+    path = [x0]
+    for scale in SCALES:
+        score, step_size = PLANE.smoothed(scale).score, 0.1 * scale**2 / 2
+        walk = walks.langevin(score, path[-1], step_size, STEPS_A_LEVEL, generator=generator)
+        path.append(walk[-1])
+    return plain, torch.stack(path)
+
+
+@plots.styled
+def annealed(level=20):
+    """Langevin down a ladder of noise scales, beside Langevin on p alone, after as many steps."""
+    figure, axes = plots.canvas(1, 2, height=2.9)
+    extent = (-4.2, 4.2, -3.4, 3.4)
+    plain, path = _annealed()
+    scale = SCALES[max(level - 1, 0)]
+    columns = (plain, PLANE, "p alone"), (path, PLANE.smoothed(scale), f"noise scales: σ = {scale:.2g}")
+    for ax, (walk, law, name) in zip(axes, columns, strict=True):
+        x = walk[level]
+        plots.plane(ax, extent)
+        plots.contours(ax, law, extent, 120)
+        plots.particles(ax, x, plots.colours_by_start(walk[0]), 4)
+        ax.set_xlabel(f"{name}\n{100 * (x[:, 0] < WATERSHED).float().mean():.0f} % left")
+    return figure
