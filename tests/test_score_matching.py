@@ -1,14 +1,26 @@
 """The objectives against their formulas, closed forms on Gaussians, and each other."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.stats
 import torch
 
-from notes.mixtures import GaussianMixture
-from notes.score_matching import denoising, explicit, fisher_divergence, implicit, sliced
+from notes import score_matching
+from notes.mixtures import GaussianMixture, kernel_density
+from notes.score_matching import (
+    Losses,
+    by_quadrature,
+    by_sampling,
+    denoising,
+    explicit,
+    fisher_divergence,
+    implicit,
+    sliced,
+)
 
 DTYPES = [torch.float32, torch.float64]
 NAN, INF = math.nan, math.inf
@@ -520,3 +532,556 @@ def test_a_bad_number_of_projections_is_refused(n_projections, error):
 def test_a_model_that_gives_nan_gives_nan(loss):
     # Which the training loop reports with its step.
     assert math.isnan(loss(lambda y: y * NAN, points(5, 2)).item())
+
+
+# Both losses on finite data.
+
+
+class Affine:
+    """x ↦ Ax + b, for which the denoising loss is a sum over the data, in any d."""
+
+    def __init__(self, dim):
+        self.slope, self.shift = points(dim, dim, seed=30), points(1, dim, seed=31)[0]
+
+    def __call__(self, x):
+        return x @ self.slope.T + self.shift
+
+    def denoising(self, clean, sigma):
+        """½ E‖A(x_m + σz) + b + z/σ‖²: the mean of A x_m + b and the noise's σA + I/σ do not correlate."""
+        noise = sigma * self.slope + torch.eye(len(self.slope), dtype=torch.float64) / sigma
+        return 0.5 * (row_squares(self(clean)).mean() + noise.square().sum()).item()
+
+
+def network(seed, dim):
+    """One of many unrelated smooth fields."""
+    inner, outer, shift = points(dim, 6, seed=seed), points(6, dim, seed=seed + 100), points(1, 6, seed=seed + 200)
+    return lambda x: (x @ inner + shift).tanh() @ outer
+
+
+def wavy(x):
+    """A field of each coordinate alone, for NumPy and PyTorch alike."""
+    return 0.5 * x - x**3 / 20 + (torch if isinstance(x, torch.Tensor) else np).sin(2 * x)
+
+
+def column(*values):
+    return torch.tensor(values, dtype=torch.float64)[:, None]
+
+
+def product(*axes):
+    """All points with coordinates from these columns: their kernel density is a product, its score a pair."""
+    return torch.cartesian_prod(*(axis[:, 0] for axis in axes))
+
+
+def half_size(clean, sigma):
+    """½ E_q‖∇log q‖² of one column of data by SciPy: what Vincent's constant lacks of d/2σ²."""
+    return scipy_losses(lambda x: 0, clean, sigma)[0]
+
+
+def scipy_losses(field, clean, sigma):
+    """The two integrals of the definition for one column of data, by an adaptive rule on the density of SciPy."""
+    centres = clean[:, 0].numpy()
+
+    def kernels(x):
+        return scipy.stats.norm.pdf(x, centres, sigma) / len(centres)
+
+    def score(x):
+        return np.sum(kernels(x) * (centres - x)) / (np.sum(kernels(x)) * sigma**2)
+
+    def integrate(f):
+        ends = np.linspace(centres.min() - 10 * sigma, centres.max() + 10 * sigma, 9)
+        return sum(
+            scipy.integrate.quad(f, a, b, epsabs=1e-12, epsrel=1e-12, limit=200)[0] for a, b in itertools.pairwise(ends)
+        )
+
+    return (
+        integrate(lambda x: np.sum(kernels(x)) * (field(x) - score(x)) ** 2 / 2),
+        integrate(lambda x: np.sum(kernels(x) * (field(x) - (centres - x) / sigma**2) ** 2) / 2),
+    )
+
+
+# First data so far apart that q all but vanishes between them, last data within two σ.
+SPREAD = [(0.2, column(-1.0, 0.3, 0.4)), (0.7, column(-1.0, 0.3, 2.0)), (1.5, column(-1.0, 0.3, 2.0))]
+
+
+@pytest.mark.parametrize(("sigma", "clean"), SPREAD)
+def test_quadrature_in_one_dimension_is_the_definition_by_another_rule(sigma, clean):
+    measured = by_quadrature(wavy, clean, sigma)
+    wanted_explicit, wanted_denoising = scipy_losses(wavy, clean, sigma)
+    assert measured.explicit.item() == pytest.approx(wanted_explicit, rel=1e-10)
+    assert measured.denoising.item() == pytest.approx(wanted_denoising, rel=1e-10)
+    assert measured.difference.item() == pytest.approx(wanted_denoising - wanted_explicit, rel=1e-10)
+    assert measured.constant.item() == pytest.approx(1 / (2 * sigma**2) - half_size(clean, sigma), rel=1e-10)
+
+
+def test_quadrature_in_two_dimensions_is_the_sum_over_its_dimensions_where_the_data_are_a_product():
+    one, other, sigma = column(-1.0, 0.3, 2.0), column(0.0, 0.8), 0.5
+    measured = by_quadrature(wavy, product(one, other), sigma)
+    pairs = zip(scipy_losses(wavy, one, sigma), scipy_losses(wavy, other, sigma), strict=True)
+    wanted_explicit, wanted_denoising = (sum(pair) for pair in pairs)
+    assert measured.explicit.item() == pytest.approx(wanted_explicit, rel=1e-10)
+    assert measured.denoising.item() == pytest.approx(wanted_denoising, rel=1e-10)
+    constant = 2 / (2 * sigma**2) - half_size(one, sigma) - half_size(other, sigma)
+    assert measured.constant.item() == pytest.approx(constant, rel=1e-10)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.8, 3.0])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_on_a_single_datum_both_losses_are_one_closed_form_and_the_constant_is_zero(dim, sigma):
+    clean, model = points(1, dim, seed=32), Affine(dim)
+    measured = by_quadrature(model, clean, sigma)
+    expected = model.denoising(clean, sigma)
+    assert measured.explicit.item() == pytest.approx(expected, rel=1e-13)
+    assert measured.denoising.item() == pytest.approx(expected, rel=1e-13)
+    assert measured.difference.item() == pytest.approx(0, abs=1e-13 * expected)
+    assert measured.constant.item() == pytest.approx(0, abs=1e-13 / sigma**2)
+
+
+@pytest.mark.parametrize("n_data", [5, 150])
+@pytest.mark.parametrize("sigma", [0.4, 0.8])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_an_affine_field_has_its_denoising_loss_in_closed_form(dim, sigma, n_data):
+    clean, model = points(n_data, dim, seed=33), Affine(dim)
+    measured = by_quadrature(model, clean, sigma).denoising.item()
+    assert measured == pytest.approx(model.denoising(clean, sigma), rel=1e-13)
+
+
+@pytest.mark.parametrize("dim", [1, 2])
+def test_the_field_that_is_zero_and_the_kernels_own_score_are_the_two_ends(dim):
+    clean, sigma = points(6, dim, seed=34), 0.6
+    zero, exact = (by_quadrature(f, clean, sigma) for f in (torch.zeros_like, kernel_density(clean, sigma).score))
+    size = dim / (2 * sigma**2)
+    assert zero.denoising.item() == pytest.approx(size, rel=1e-13)
+    assert zero.explicit.item() == pytest.approx(size - zero.constant.item(), rel=1e-13)
+    assert exact.explicit.item() == 0
+    assert exact.denoising.item() == pytest.approx(exact.constant.item(), rel=1e-13)
+    assert 0.1 * size < exact.constant < 0.9 * size
+
+
+@pytest.mark.parametrize("n_data", [2, 20, 128, 200])  # from 128 on the score is computed as attention
+@pytest.mark.parametrize(("dim", "sigma"), [(1, 0.05), (1, 0.3), (1, 2.0), (2, 0.4), (2, 1.0)])
+def test_the_difference_of_the_losses_is_the_constant_for_every_network(dim, sigma, n_data):
+    clean = points(n_data, dim, seed=35)
+    networks = [by_quadrature(network(seed, dim), clean, sigma) for seed in ((0, 1, 2) if dim == 1 else (0, 1))]
+    for losses in networks:
+        assert abs(losses.difference - losses.constant) <= 1e-9
+        assert torch.equal(losses.difference, losses.denoising - losses.explicit)
+        assert torch.equal(losses.constant, networks[0].constant)
+        assert 0 < losses.constant < dim / (2 * sigma**2)
+    # And these are losses of unrelated fields.
+    assert abs(networks[0].denoising - networks[1].denoising) > 1e-5 * networks[0].denoising
+
+
+def test_losses_on_more_and_more_of_a_law_are_those_of_the_law():
+    # Of N(0, v) and s = ax: ESM is ½(v + σ²)(a + 1/(v + σ²))², DSM ½(a²(v + σ²) + 2a + 1/σ²).
+    variance, sigma, slope = 2.0, 0.8, -0.2
+    smoothed = variance + sigma**2
+    wanted = [
+        0.5 * smoothed * (slope + 1 / smoothed) ** 2,
+        0.5 * (slope**2 * smoothed + 2 * slope + 1 / sigma**2),
+        0.5 * (1 / sigma**2 - 1 / smoothed),
+    ]
+    away = []
+    for n_data in (50, 400, 3200):
+        ranks = (torch.arange(n_data, dtype=torch.float64) + 0.5) / n_data
+        clean = math.sqrt(variance) * torch.special.ndtri(ranks)[:, None]
+        measured = by_quadrature(lambda x: slope * x, clean, sigma)
+        away.append([abs(a.item() - b) for a, b in zip(measured[:3], wanted, strict=True)])
+    away = np.array(away)
+    assert (away[1:] < away[:-1] / 4).all()
+    assert (away[-1] < 2e-4).all()
+
+
+@pytest.mark.parametrize(("dim", "n_data"), [(1, 7), (2, 7), (1, 150)])
+def test_both_losses_have_the_same_gradient_in_every_parameter(dim, n_data):
+    clean = points(n_data, dim, seed=36)
+    parameters = [
+        points(dim, 4, seed=37).requires_grad_(),
+        points(4, dim, seed=38).requires_grad_(),
+        points(1, dim, seed=39).requires_grad_(),
+    ]
+    inner, outer, shift = parameters
+    losses = by_quadrature(lambda x: (x @ inner).tanh() @ outer + shift, clean, 0.5)
+    of_explicit, of_denoising = (
+        torch.autograd.grad(loss, parameters, retain_graph=True) for loss in (losses.explicit, losses.denoising)
+    )
+    for a, b in zip(of_explicit, of_denoising, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
+        assert a.abs().min() > 1e-4
+    assert not losses.constant.requires_grad
+    means, errors = by_sampling(lambda x: x @ (inner @ outer) + shift, clean, 0.5, 8, seeded(63))
+    assert means.explicit.requires_grad
+    assert not means.constant.requires_grad
+    assert not errors.constant.requires_grad
+
+
+def test_the_gradient_of_the_quadrature_is_that_of_its_value():
+    clean, shift = points(4, 1, seed=40), points(1, 2, seed=41)[0].requires_grad_()
+
+    def value(shift):
+        losses = by_quadrature(lambda x: (x * shift[0]).sin() + shift[1], clean, 0.7)
+        return losses.explicit, losses.denoising
+
+    assert torch.autograd.gradcheck(value, shift)
+
+
+# Fractions of 2⁻¹⁰ keep their differences a thousand away.
+@pytest.mark.parametrize("n_data", [9, 140])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_losses_move_with_the_data(dim, n_data):
+    clean, far, model = (points(n_data, dim, seed=42) * 1024).round() / 1024, 1000.0, network(3, dim)
+    for losses in (
+        lambda model, clean: by_quadrature(model, clean, 0.5),
+        lambda model, clean: by_sampling(model, clean, 0.5, 500, seeded(43))[0],
+    ):
+        here, there = losses(model, clean), losses(lambda x: model(x - far), clean + far)
+        torch.testing.assert_close(tuple(there), tuple(here), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("n_data", [9, 140])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_quadrature_in_single_precision_is_that_in_double_to_its_rounding(dim, n_data):
+    clean, model = points(n_data, dim, torch.float32, seed=44), Affine(dim)
+    exact = by_quadrature(model, clean.double(), 0.5)
+    model.slope, model.shift = model.slope.float(), model.shift.float()
+    for single, double in zip(by_quadrature(model, clean, 0.5), exact, strict=True):
+        assert single.dtype == torch.float32
+        assert single.item() == pytest.approx(double.item(), abs=1e-5 * exact.denoising.item())
+
+
+# The farther apart two data are, the nearer to the real line are the zeros of q, the poles of ∇log q, and the finer an
+# even grid must be; until q between the data no longer counts. At eight σ it is worst.
+@pytest.mark.parametrize("apart", [3.0, 5.0, 6.5, 8.0, 9.5, 12.0])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_a_grid_twice_as_fine_gives_the_same_between_isolated_data(dim, apart, monkeypatch):
+    sigma = 0.05
+    clean = torch.zeros(2, dim, dtype=torch.float64)
+    clean[1, 0] = apart * sigma
+    coarse = by_quadrature(wavy, clean, sigma)
+    monkeypatch.setattr(score_matching, "_FINE", 2 * score_matching._FINE)
+    fine = by_quadrature(wavy, clean, sigma)
+    torch.testing.assert_close(tuple(coarse), tuple(fine), rtol=0, atol=1e-10 * fine.denoising.item())
+
+
+def test_a_grid_that_goes_further_gives_the_same(monkeypatch):
+    clean, sigma = column(-1.0, 0.3, 2.0), 0.5
+    near = by_quadrature(wavy, clean, sigma)
+    monkeypatch.setattr(score_matching, "_REACH", 14)
+    torch.testing.assert_close(tuple(near), tuple(by_quadrature(wavy, clean, sigma)), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("pairs", [1, 1000, 2**22])
+@pytest.mark.parametrize(("dim", "sigma"), [(1, 0.2), (2, 5.0)])
+def test_quadrature_does_not_depend_on_the_size_of_its_blocks(dim, sigma, pairs, monkeypatch):
+    clean, model = points(3, dim, seed=45), network(4, dim)
+    if pairs == 1:
+        monkeypatch.setattr(score_matching, "_FINE", 1)  # a node at a time
+    whole = by_quadrature(model, clean, sigma)
+    monkeypatch.setattr(score_matching, "_PAIRS", pairs)
+    torch.testing.assert_close(tuple(by_quadrature(model, clean, sigma)), tuple(whole), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("sigma", [0.15, 0.7])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_the_nodes_of_the_quadrature_are_an_eighth_of_sigma_apart_and_reach_nine_beyond_the_data(dim, sigma):
+    clean, seen = points(3, dim, seed=62), []
+
+    def model(x):
+        seen.append(x)
+        return -x
+
+    by_quadrature(model, clean, sigma)
+    nodes = torch.cat(seen)
+    for along, data in zip(nodes.T, clean.T, strict=True):
+        axis = along.unique()
+        assert 0.95 * sigma / 8 < axis.diff().max() <= sigma / 8 * (1 + 1e-9)
+        assert axis[0].item() == pytest.approx(data.min().item() - 9 * sigma, rel=1e-12)
+        assert axis[-1].item() == pytest.approx(data.max().item() + 9 * sigma, rel=1e-12)
+    assert len(nodes) == len(nodes.unique(dim=0)) == math.prod(len(along.unique()) for along in nodes.T)
+
+
+def test_no_array_of_the_quadrature_outgrows_its_block(monkeypatch):
+    monkeypatch.setattr(score_matching, "_PAIRS", 5000)
+    seen = []
+
+    def model(x):
+        seen.append(len(x))
+        return -x
+
+    by_quadrature(model, points(50, 2, seed=46), 0.8)
+    assert max(seen) == 100
+    assert len(seen) > 10
+
+
+def drawn(model, clean, sigma, n, seed):
+    """What by_sampling is to measure, draw by draw, with its generator: four arrays of n numbers."""
+    generator = seeded(seed)
+    chosen = clean[torch.randint(len(clean), (n,), generator=generator)]
+    z = torch.randn(n, clean.shape[1], generator=generator, dtype=torch.float64)
+    x = chosen + sigma * z
+    weight = torch.softmax(-(x[:, None] - clean).square().sum(2) / (2 * sigma**2), dim=1)
+    s, mean, own = (f.numpy() for f in (model(x), (weight @ clean - x) / sigma**2, (chosen - x) / sigma**2))
+    losses = [np.sum((s - mean) ** 2, 1) / 2, np.sum((s - own) ** 2, 1) / 2]
+    return [*losses, losses[1] - losses[0], np.sum(own**2, 1) / 2 - np.sum(mean**2, 1) / 2]
+
+
+@pytest.mark.parametrize(
+    ("dim", "n_data", "n"), [(1, 1, 5), (1, 4, 2), (2, 20, 7), (20, 300, 50), (3, 6, np.int64(30))]
+)
+def test_sampling_is_the_mean_of_its_rows_and_their_standard_error(dim, n_data, n):
+    clean, model, sigma = points(n_data, dim, seed=47), network(5, dim), 0.6
+    rows = drawn(model, clean, sigma, n, 48)
+    means, errors = by_sampling(model, clean, sigma, n, seeded(48))
+    scale = max(np.mean(rows[1]), 1 / sigma**2)
+    for row, mean, error in zip(rows, means, errors, strict=True):
+        assert mean.item() == pytest.approx(np.mean(row), rel=1e-12, abs=1e-12 * scale)
+        assert error.item() == pytest.approx(np.std(row, ddof=1) / math.sqrt(n), rel=1e-10, abs=1e-12 * scale)
+
+
+def test_sampling_is_explicit_and_denoising_at_the_same_points():
+    clean, sigma, n, model = points(9, 2, seed=49), 0.4, 100, network(6, 2)
+    means, _ = by_sampling(model, clean, sigma, n, seeded(50))
+    generator = seeded(50)
+    chosen = clean[torch.randint(len(clean), (n,), generator=generator)]
+    state = generator.get_state()
+    torch.testing.assert_close(means.denoising, denoising(model, chosen, sigma, generator), rtol=1e-13, atol=0)
+    x = chosen + sigma * torch.randn(n, 2, generator=generator.set_state(state), dtype=torch.float64)
+    expected = explicit(model, kernel_density(clean, sigma).score, x)
+    torch.testing.assert_close(means.explicit, expected, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(("dim", "n_data", "sigma"), [(1, 4, 0.3), (2, 10, 0.5), (2, 200, 1.0)])
+def test_denoising_on_the_data_has_the_mean_of_the_quadrature(dim, n_data, sigma):
+    clean, model = points(n_data, dim, seed=51), network(7, dim)
+    expected = by_quadrature(model, clean, sigma).denoising
+    losses = torch.stack(
+        [denoising(model, clean.repeat(40_000 // n_data // 40, 1), sigma, seeded(s)) for s in range(40)]
+    )
+    assert within(losses.mean(), expected, losses)
+
+
+# A few settings: σ below the data's distances, among them, and above; the last with attention.
+@pytest.mark.parametrize(("dim", "n_data", "sigma"), [(1, 5, 0.1), (1, 20, 0.5), (2, 20, 0.4), (2, 200, 1.5)])
+def test_sampling_agrees_with_quadrature_to_five_errors(dim, n_data, sigma):
+    clean, model = points(n_data, dim, seed=52), network(8, dim)
+    exact = by_quadrature(model, clean, sigma)
+    for seed in range(4):
+        means, errors = by_sampling(model, clean, sigma, 4000, seeded(seed))
+        for mean, error, truth in zip(means, errors, exact, strict=True):
+            assert 0 < error < 0.2 * exact.denoising
+            assert abs(mean - truth) <= 5 * error
+
+
+def test_the_errors_of_sampling_are_the_spread_of_its_means():
+    clean, sigma, model, n_seeds = points(8, 1, seed=53), 0.5, network(9, 1), 400
+    exact = torch.stack(by_quadrature(model, clean, sigma))
+    runs = [by_sampling(model, clean, sigma, 300, seeded(s)) for s in range(n_seeds)]
+    means, errors = (torch.stack([torch.stack(run[i]) for run in runs]) for i in (0, 1))
+    # Each error is its own run's; of 300 rows it is known to some percent.
+    squares = ((means - exact) / errors).square().sum(0).numpy()
+    low, high = scipy.stats.chi2(n_seeds).ppf([1e-6, 1 - 1e-6])
+    assert (low < squares).all()
+    assert (squares < high).all()
+
+
+@pytest.mark.parametrize("dim", [1, 2, 20])
+def test_on_a_single_datum_sampling_finds_both_losses_the_same_row_by_row(dim):
+    clean, model, sigma = points(1, dim, seed=54), Affine(dim), 0.7
+    means, errors = by_sampling(model, clean, sigma, 20_000, seeded(55))
+    expected = model.denoising(clean, sigma)
+    for mean, error in zip(means[:2], errors[:2], strict=True):
+        assert abs(mean - expected) <= 5 * error < 0.1 * expected
+    torch.testing.assert_close(torch.stack(means[2:]), torch.zeros(2, dtype=torch.float64), rtol=0, atol=1e-12)
+    torch.testing.assert_close(torch.stack(errors[2:]), torch.zeros(2, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+def test_sampling_works_in_twenty_dimensions():
+    # The data differ in the first coordinate alone, and so the constant is that of one dimension.
+    line, model, sigma = column(-1.0, 0.3, 2.0), Affine(20), 0.7
+    clean = torch.cat([line, points(1, 19, seed=56).expand(3, 19)], dim=1)
+    means, errors = by_sampling(model, clean, sigma, 40_000, seeded(57))
+    constant = 1 / (2 * sigma**2) - half_size(line, sigma)
+    expected = model.denoising(clean, sigma)
+    for name, wanted in [("denoising", expected), ("explicit", expected - constant)]:
+        assert abs(getattr(means, name) - wanted) <= 5 * getattr(errors, name) < 0.1 * wanted
+    for name in ("difference", "constant"):
+        assert abs(getattr(means, name) - constant) <= 5 * getattr(errors, name) < constant
+
+
+def sampled(model, clean, sigma, generator=None):
+    return by_sampling(model, clean, sigma, 16, seeded(58) if generator is None else generator)[0]
+
+
+FINITE = {"by_quadrature": by_quadrature, "by_sampling": sampled}
+on_finite_data = pytest.mark.parametrize("losses", FINITE.values(), ids=FINITE)
+
+
+@on_finite_data
+def test_the_losses_on_finite_data_are_four_tensors_without_dimensions_in_the_dtype_of_the_data(losses):
+    for dtype in DTYPES:
+        measured = losses(Field(2, dtype), points(5, 2, dtype), torch.tensor(0.5))
+        assert type(measured) is Losses
+        assert Losses._fields == ("explicit", "denoising", "difference", "constant")
+        assert [(value.shape, value.dtype) for value in measured] == [((), dtype)] * 4
+    means, errors = by_sampling(Field(2), points(5, 2), 0.5, 3)
+    assert type(means) is type(errors) is Losses
+    assert [(value.shape, value.dtype) for value in errors] == [((), torch.float64)] * 4
+
+
+@on_finite_data
+def test_the_losses_on_finite_data_neither_touch_the_data_nor_need_gradients(losses):
+    clean, model = points(5, 2), Field(2)
+    before = clean.clone()
+    expected = losses(model, clean, 0.5)
+    assert torch.equal(clean, before)
+    assert not any(value.requires_grad for value in expected)
+    with torch.no_grad():
+        assert losses(model, clean, 0.5) == expected
+
+
+def test_the_order_of_the_data_is_nothing_and_a_repeated_datum_counts_twice():
+    clean, model = points(5, 2), Affine(2)
+    losses = by_quadrature(model, clean, 0.5)
+    for other in (clean.flip(0), clean.repeat(3, 1)):
+        torch.testing.assert_close(tuple(by_quadrature(model, other, 0.5)), tuple(losses), rtol=1e-12, atol=1e-12)
+    twice = torch.cat([clean, clean[:1]])
+    measured = by_quadrature(model, twice, 0.5).denoising.item()
+    assert measured == pytest.approx(model.denoising(twice, 0.5), rel=1e-13)
+    assert abs(measured - losses.denoising) > 1e-3
+
+
+@on_finite_data
+def test_the_constant_on_finite_data_knows_nothing_of_the_model(losses):
+    clean = points(5, 2)
+    for model in (Field(2), lambda x: x * NAN):
+        assert losses(model, clean, 0.5).constant == losses(torch.zeros_like, clean, 0.5).constant
+    assert all(math.isnan(value) for value in losses(lambda x: x * NAN, clean, 0.5)[:3])
+
+
+class TestSamplesOfFiniteData:
+    def test_are_decided_by_the_generator_alone(self):
+        clean, model = points(5, 2), Field(2)
+        before = torch.get_rng_state()
+        first, again, other = (sampled(model, clean, 0.5, seeded(s)) for s in (59, 59, 60))
+        assert first == again
+        assert first.denoising != other.denoising
+        assert torch.equal(torch.get_rng_state(), before)
+
+    def test_are_new_in_each_call(self):
+        generator = seeded(61)
+        first, second = (sampled(Field(2), points(5, 2), 0.5, generator) for _ in range(2))
+        assert first.denoising != second.denoising
+
+    def test_follow_the_global_seed_without_a_generator(self):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            first, second = (by_sampling(Field(2), points(5, 2), 0.5, 16) for _ in range(2))
+            torch.manual_seed(0)
+            assert by_sampling(Field(2), points(5, 2), 0.5, 16) == first
+        assert first[0].denoising != second[0].denoising
+
+    @pytest.mark.parametrize("generator", [0, "seed", np.random.default_rng(0)])
+    def test_refuse_a_generator_of_another_kind(self, generator):
+        with pytest.raises(TypeError, match="generator must"):
+            by_sampling(Field(2), points(5, 2), 0.5, 16, generator)
+
+    def test_refuse_a_generator_of_another_device(self):
+        class Elsewhere(torch.Generator):
+            device = torch.device("meta")
+
+        with pytest.raises(ValueError, match="generator lives on meta, its inputs on cpu"):
+            by_sampling(Field(2), points(5, 2), 0.5, 16, Elsewhere())
+
+    @pytest.mark.parametrize(
+        ("n", "error"),
+        [(1, ValueError), (0, ValueError), (-3, ValueError), (16.0, TypeError), (True, TypeError), (None, TypeError)],
+    )
+    def test_refuse_a_bad_number(self, n, error):
+        with pytest.raises(error, match=r"^n must"):
+            by_sampling(Field(2), points(5, 2), 0.5, n)
+
+
+@on_finite_data
+@pytest.mark.parametrize(
+    ("clean", "error"),
+    [
+        (torch.zeros(3), ValueError),
+        (torch.zeros(3, 0), ValueError),
+        (torch.zeros(2, 3, 1), ValueError),
+        (torch.zeros(0, 2), ValueError),
+        (torch.tensor([[0.0], [NAN]]), ValueError),
+        (torch.tensor([[-INF], [0.0]]), ValueError),
+        (torch.zeros(3, 1, dtype=torch.int64), TypeError),
+        (np.zeros((3, 1)), TypeError),
+        (None, TypeError),
+    ],
+)
+def test_bad_data_are_refused_by_name(losses, clean, error):
+    with pytest.raises(error, match=r"^clean must"):
+        losses(lambda x: -x, clean, 0.5)
+
+
+def test_a_quadrature_in_three_dimensions_is_refused():
+    with pytest.raises(ValueError, match=r"^clean must have 1 or 2 columns for a quadrature, got 3: use by_sampling"):
+        by_quadrature(lambda x: -x, torch.zeros(5, 3), 0.5)
+
+
+@on_finite_data
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("sigma", "error"),
+    [
+        (0, ValueError),
+        (-0.1, ValueError),
+        (NAN, ValueError),
+        (INF, ValueError),
+        (True, TypeError),
+        ("0.1", TypeError),
+        (None, TypeError),
+        (torch.tensor([0.1, 0.2]), TypeError),
+    ],
+)
+def test_a_bad_noise_level_is_refused_on_finite_data(losses, dtype, sigma, error):
+    with pytest.raises(error, match=r"^sigma must"):
+        losses(lambda x: -x, torch.ones(3, 2, dtype=dtype), sigma)
+
+
+# A float32 ends at 3e38, begins at 1e-45 and has 1/σ² below its end from σ = 5e-20 on; float64 the like.
+@on_finite_data
+@pytest.mark.parametrize(
+    ("dtype", "sigma"),
+    [(DTYPES[0], s) for s in (1e39, 1e-46, 1e25, 1e-25, 4e-20)]
+    + [(DTYPES[1], s) for s in (1e300, 1e155, 1e-300, 1e-160, 5e-324)],
+)
+def test_a_noise_level_whose_square_leaves_the_dtype_is_refused(losses, dtype, sigma):
+    with pytest.raises(ValueError, match=r"^(1/)?sigma²? must"):
+        losses(lambda x: -x, torch.ones(3, 2, dtype=dtype), sigma)
+
+
+def test_a_noise_level_too_small_for_the_grid_is_refused():
+    # In one dimension 2²⁰ nodes are 131 072 σ, of which 18 lie beyond the data; in two, 128 σ each way.
+    for dim, least in [(1, 2 / (131_072 - 18)), (2, 2 / (128 - 18))]:
+        clean = column(-1.0, 1.0).expand(2, dim)
+        with pytest.raises(
+            ValueError, match=r"^sigma must be larger for data as wide as these, got .* at most 1048576"
+        ):
+            by_quadrature(lambda x: -x, clean, 0.99 * least)
+        assert by_quadrature(lambda x: -x, clean, 1.01 * least).denoising > 0
+    with pytest.raises(ValueError, match=r"^sigma must be larger"):
+        by_quadrature(lambda x: -x, torch.tensor([[-3e38], [3e38]]), 1.0)
+    # However small, where the data are no wider.
+    losses = by_quadrature(lambda x: -x, torch.zeros(3, 2, dtype=torch.float64), 1e-100)
+    assert losses.denoising.item() == pytest.approx(1e200, rel=1e-12)
+
+
+@on_finite_data
+@pytest.mark.parametrize(("model", "error"), OTHER_FIELDS)
+def test_a_model_that_returns_another_shape_is_refused_on_finite_data(losses, model, error):
+    with pytest.raises(error, match=r"^model must return"):
+        losses(model, torch.ones(3, 2), 0.5)
+
+
+@on_finite_data
+@pytest.mark.parametrize("model", [None, 1.0, torch.zeros(5, 2)])
+def test_a_model_that_is_no_function_is_refused_on_finite_data(losses, model):
+    with pytest.raises(TypeError, match=r"^model must be a function"):
+        losses(model, points(5, 2), 0.5)
