@@ -445,7 +445,7 @@ def _power(ax, sigma):
     middle, line = density[rows // 2], x[:columns, 0]
     ax.plot(line, middle, color=plots.TRUTH, linewidth=5)
     ax.plot(line, sigma * middle, color=plots.CONTRAST)
-    ax.set(xlim=(-4, 4), ylim=(0, 1.5 * max(1, sigma) * middle.max()), xlabel="$x_1$, at $x_2 = 0$")
+    ax.set(xlim=(-4, 4), ylim=(0, 1.5 * max(1, sigma) * middle.max().item()), xlabel="$x_1$, at $x_2 = 0$")
     _names(ax, "$1/h^2$, h = σ", "1/h")
     return "integral of q, d = 2", sigma * density.sum().item() * (2 * reach / 240) ** 2, 1
 
