@@ -66,6 +66,15 @@ def as_html(data, anchor=None):
     ).format(**data)
 
 
+def as_link(data, uri):
+    """A claim quoted elsewhere: its statement and its numbers, as a link to where it was measured."""
+    data = {key: html.escape(value) for key, value in {**data, "uri": uri}.items()}
+    return (
+        '<a class="claim-quote reference internal" href="{uri}">{statement} '
+        "<small>(measured {measured}, expected {expected})</small></a>"
+    ).format(**data)
+
+
 def _text(number, digits=4):
     text = f"{number:.{digits}g}"
     mantissa, _, exponent = text.partition("e")

@@ -15,13 +15,15 @@ import jinja2
 import jupytext
 import numpy as np
 from docutils import nodes
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from notes import claims, explore
 
 PACKAGE = Path(__file__).parent
 # The versions that a figure's pixels and a claim's numbers depend on.
 DRAWS = ["torch", "numpy", "matplotlib", "pillow"]
+_LOGGER = logging.getLogger(__name__)
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(PACKAGE / "templates"), autoescape=True)
 
 
@@ -55,6 +57,10 @@ class ClaimNode(nodes.General, nodes.Element):
 
 class ClaimsPage(nodes.General, nodes.Element):
     """Stands where the page of all claims gets its table."""
+
+
+class ClaimQuote(nodes.General, nodes.Element):
+    """A claim quoted by its statement, anywhere in the book, until it is known which one that is."""
 
 
 class MimeRenderer:
@@ -105,8 +111,16 @@ class ClaimsDirective(SphinxDirective):
     """``{claims}``: a table of every claim of the book, with its numbers and a link to its place."""
 
     def run(self):
-        self.env.notes_claims_pages = getattr(self.env, "notes_claims_pages", set()) | {self.env.docname}
         return [ClaimsPage()]
+
+
+class ClaimRole(SphinxRole):
+    """``{claim}`statement` ``: the claim of that very statement, wherever it was measured, with its numbers."""
+
+    def run(self):
+        quote = ClaimQuote(statement=self.text)
+        self.set_source_info(quote)
+        return [quote], []
 
 
 def collect(app, doctree):
@@ -118,6 +132,7 @@ def collect(app, doctree):
     held[app.env.docname] = {
         "claims": [dict(node["claim"], anchor=node["ids"][0]) for node in found],
         "frames": sorted({name for node in doctree.findall(FigureNode) for name in node["frames"]}),
+        "shows_others": any(doctree.findall(lambda node: isinstance(node, ClaimsPage | ClaimQuote))),
     }
 
 
@@ -136,8 +151,8 @@ def merge(app, env, docnames, other):
 
 
 def claims_pages(app, env):
-    """The table holds every chapter's claims: it is written anew whenever any chapter is."""
-    return list(getattr(env, "notes_claims_pages", set()) & env.found_docs)
+    """The pages that show claims of others, in the table or in a quote: written anew whenever any chapter is."""
+    return [docname for docname, held in _held(env).items() if held["shows_others"]]
 
 
 def in_reading_order(env):
@@ -149,6 +164,26 @@ def in_reading_order(env):
             order.append(docname)
             waiting = list(env.toctree_includes.get(docname, [])) + waiting
     return order
+
+
+def fill_quotes(app, doctree, docname):
+    """Make each quoted claim a link to its place that shows its numbers; one that is not there fails the build."""
+    for quote in list(doctree.findall(ClaimQuote)):
+        statement = quote["statement"]
+        places = [
+            (source, claim)
+            for source, held in _held(app.env).items()
+            for claim in held["claims"]
+            if claim["statement"] == statement
+        ]
+        if len(places) != 1:
+            found = " and ".join(sorted(f"{source}#{claim['anchor']}" for source, claim in places)) or "none"
+            _LOGGER.warning("one claim must state “%s”, found %s", statement, found, location=quote, type="claim")
+            quote.replace_self(nodes.Text(statement))
+            continue
+        ((source, claim),) = places
+        uri = f"{app.builder.get_relative_uri(docname, source)}#{claim['anchor']}"
+        quote.replace_self(nodes.raw("", claims.as_link(claim, uri), format="html"))
 
 
 def fill_claims_page(app, doctree, docname):
@@ -215,14 +250,17 @@ def setup(app):
     app.add_node(FigureNode, html=(visit_figure, depart))
     app.add_node(ClaimNode, html=(visit_claim, depart))
     app.add_node(ClaimsPage)
+    app.add_node(ClaimQuote)
     app.add_directive("claims", ClaimsDirective)
+    app.add_role("claim", ClaimRole())
     app.connect("config-inited", configure, priority=1)
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", forget)
     app.connect("env-merge-info", merge)
     app.connect("env-updated", claims_pages)
+    app.connect("doctree-resolved", fill_quotes)
     app.connect("doctree-resolved", fill_claims_page)
     app.connect("html-page-context", offer_notebook, priority=1)
     app.connect("build-finished", finish)
     app.connect("build-finished", prune_mathjax, priority=900)  # after it was copied
-    return {"version": "1", "env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -69,7 +69,7 @@ def troubled(tiny_book, tmp_path_factory):
     """Books in trouble, by the kind of it, and how their builds ended; built side by side to save time."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         runs = {}
-        for trouble in (killed_twice, broken_chapters, broken_page):
+        for trouble in (killed_twice, broken_chapters, broken_page, changed_claim):
             book = shutil.copytree(tiny_book, tmp_path_factory.mktemp(trouble.__name__) / "book-root")
             runs[trouble.__name__] = book, pool.submit(trouble, book)
         return {name: (book, run.result()) for name, (book, run) in runs.items()}
@@ -97,7 +97,7 @@ def test_a_figure_and_a_claim_that_fail_are_named_and_fail_each_time(troubled):
 
 def broken_page(book):
     with (book / "book" / "intro.md").open("a", encoding="utf-8") as page:
-        page.write("\n```{nonesuch}\n```\nSee {numref}`fig-tiny-none`.\n")
+        page.write("\n```{nonesuch}\n```\nSee {numref}`fig-tiny-none` and {claim}`Nothing is something`.\n")
     return [build(book), build(book)]
 
 
@@ -106,8 +106,34 @@ def test_a_page_that_sphinx_warns_of_fails_each_time(troubled):
         assert done.returncode == 1
         assert "Unknown directive type: 'nonesuch'" in done.stdout  # seen when the page is read
         assert "undefined label: 'fig-tiny-none'" in done.stdout  # seen when it is written
+        assert "one claim must state “Nothing is something”, found none" in done.stdout
         assert "The book was not built" in done.stdout.splitlines()[-1]
         assert "executed in" not in done.stdout  # what ran well is not run again
+
+
+def changed_claim(book):
+    """A build after each change to a chapter; the page that quotes its claims is never touched."""
+    build(book)  # a copy elsewhere is read as a whole; only from now on is what has changed
+    chapter = book / "book" / "tiny.md"
+    chapter.write_text(chapter.read_text(encoding="utf-8").replace('bit", 1.001', 'bit", 1.002'), encoding="utf-8")
+    new_number = build(book), (book / "_build" / "html" / "book" / "quotes.html").read_text(encoding="utf-8")
+    add_cell(chapter, 'claim("One is nearly one & a bit", 1.0, 1.0)')
+    return new_number, build(book)
+
+
+def test_a_quoted_claim_has_the_numbers_of_this_build(troubled):
+    done, page = troubled["changed_claim"][1][0]
+    assert done.returncode == 0, done.stdout
+    assert "measured 1.002, expected 1)" in page
+    assert "1.001" not in page
+
+
+def test_a_quote_that_could_mean_two_claims_fails(troubled):
+    done = troubled["changed_claim"][1][1]
+    assert done.returncode == 1
+    expected = "one claim must state “One is nearly one & a bit”, found book/tiny#claim-1 and book/tiny#claim-4"
+    assert expected in done.stdout
+    assert "book/quotes.md:3: WARNING" in done.stdout
 
 
 def killed_twice(book):

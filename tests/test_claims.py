@@ -143,6 +143,13 @@ def test_what_html_would_read_as_markup_is_escaped(shown):
     assert bundle[claims.MIME]["statement"] == 'If a < b & "c" > d, then <script>'
 
 
+def test_a_quote_links_to_its_place_with_both_numbers_and_escapes_the_statement(shown):
+    claim("If {x} < 1 & y > 2", 1.5, 1.0, atol=1.0, error=0.1)
+    quote = claims.as_link({**shown[0][claims.MIME], "anchor": "claim-7"}, "chapter.html#claim-7")
+    assert 'href="chapter.html#claim-7">If {x} &lt; 1 &amp; y &gt; 2 <small>' in quote
+    assert "(measured 1.5 ± 0.1, expected 1)" in quote
+
+
 def test_braces_in_a_statement_stay(shown):
     claim("The set {x} of {measured}", 1, 1)
     assert "The set {x} of {measured}" in shown[0]["text/plain"]

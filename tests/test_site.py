@@ -379,6 +379,18 @@ def test_the_book_of_claims_lists_each_with_its_numbers_and_its_place(server, ti
         assert len(listed) == len(set(listed)) == len(shown) > 0
 
 
+@pytest.mark.parametrize("page", [*PAGES, "tiny/book/quotes.html"])
+def test_a_quoted_claim_shows_the_numbers_of_its_place_and_leads_there(server, page):
+    path = server.file(server.url(page))
+    quoted = soup(path).select("a.claim-quote")
+    assert quoted or page not in ("site/book/errata.html", "tiny/book/quotes.html")
+    for link in quoted:
+        target, anchor = link["href"].split("#")
+        claim = soup((path.parent / target).resolve()).find(id=anchor)
+        statement, numbers = link.contents[0].strip(), link.small.get_text().strip("()")
+        assert claim.get_text().startswith(f"✓ {statement}: {numbers} (tolerance")
+
+
 def test_a_link_to_a_claim_unfolds_the_solution_that_holds_it(browser, server):
     open_page(browser, server.url("tiny/book/proves.html"))
     browser.find_element(By.LINK_TEXT, "One and one is two").click()
