@@ -39,6 +39,17 @@ def points(name, x, dim=None):
     return x
 
 
+def even_grid(name, grid):
+    """A one-dimensional, evenly spaced, increasing grid in float64."""
+    grid = finite(name, floating(name, grid, like=torch.empty(0, dtype=torch.float64)))
+    if grid.ndim != 1 or len(grid) < 3:
+        raise ValueError(f"{name} must be one-dimensional with at least 3 points, got shape {tuple(grid.shape)}")
+    gaps = grid.diff()
+    if gaps.min() <= 0 or gaps.max() - gaps.min() > 1e-4 * gaps.mean():
+        raise ValueError(f"{name} must be increasing and evenly spaced")
+    return grid
+
+
 def function(name, value):
     if not callable(value):
         raise TypeError(f"{name} must be a function, got {type(value).__name__}")

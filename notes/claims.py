@@ -11,9 +11,11 @@ MIME = "application/vnd.notes.claim+json"
 
 
 def claim(statement, measured, expected, *, rtol=0.0, atol=0.0, error=None):
-    """Show that a measurement agrees with what is expected of it, and raise when it does not.
+    r"""Show that a measurement agrees with what is expected of it, and raise when it does not.
 
-    It holds where |measured − expected| ≤ atol + rtol·|expected|.
+    .. math:: \lvert m - e \rvert \le \text{atol} + \text{rtol} \cdot \lvert e \rvert
+
+    is what holds, with m for ``measured`` and e for ``expected``.
 
     Parameters
     ----------
@@ -26,6 +28,15 @@ def claim(statement, measured, expected, *, rtol=0.0, atol=0.0, error=None):
     ------
     AssertionError : the claim does not hold, or a number is not finite.
     ValueError : an empty statement, a negative tolerance, or one below 5 standard errors: it would fail by chance.
+
+    Example
+    -------
+    >>> from notes.claims import claim
+    >>> claim("The half of 3", 3 / 2, 1.5)
+    ✓ The half of 3: measured 1.5, expected 1.5, tolerance none: exact
+    >>> claim("π", 22 / 7, 3.14159, rtol=1e-4)
+    Traceback (most recent call last):
+    AssertionError: π: measured 3.143, expected 3.142, tolerance 0.01 %
     """
     if not isinstance(statement, str) or not statement.strip():
         raise ValueError(f"statement must be a sentence, got {statement!r}")
@@ -55,13 +66,18 @@ def claim(statement, measured, expected, *, rtol=0.0, atol=0.0, error=None):
     display({"text/plain": "✓ " + line, "text/html": as_html(data), MIME: data}, raw=True)
 
 
-def as_html(data, anchor=None):
-    """One quiet line; it needs no style sheet, so that JupyterLab shows it as the site does."""
+def as_html(data, anchor=None, listed=None):
+    """One quiet line; it needs no style sheet, so that JupyterLab shows it as the site does.
+
+    On the site it has an anchor, and its tick leads to where it is listed.
+    """
     data = {key: html.escape(value) for key, value in data.items()}
     place = f' id="{anchor}"' if anchor else ""
+    tick = '<span aria-hidden="true">✓</span>'
+    if listed:
+        tick = f'<a href="{listed}" title="Among all claims" aria-label="Among all claims">✓</a>'
     return (
-        f'<div class="claim"{place}>'
-        '<span aria-hidden="true">✓</span> {statement}: '
+        f'<div class="claim"{place}>{tick} ' + "{statement}: "
         "measured <b>{measured}</b>, expected <b>{expected}</b> <small>(tolerance {tolerance})</small></div>"
     ).format(**data)
 

@@ -25,7 +25,14 @@ MOST_FRAMES = 120  # of one figure on the website: some 6 MB, and as many second
 
 @dataclasses.dataclass(frozen=True)
 class play:
-    """A slider with a play button, over start, start + step, … up to and including stop."""
+    """A slider with a play button, over start, start + step, … up to and including stop.
+
+    Example
+    -------
+    >>> from notes.explore import play
+    >>> play(0, 1, 0.25).values
+    [0, 0.25, 0.5, 0.75, 1]
+    """
 
     start: float
     stop: float
@@ -69,6 +76,8 @@ class _Control:
 def explore(figure, *, alt, **controls):
     """Show ``figure(**values)`` under controls for its parameters, live in a notebook and on the website.
 
+    The default frame is drawn at once and outside any callback, so that a figure that raises fails its cell.
+
     Parameters
     ----------
     figure : a pure function that returns a Matplotlib Figure; the defaults of its parameters are the first state.
@@ -76,12 +85,21 @@ def explore(figure, *, alt, **controls):
     controls : by parameter, after ``ipywidgets.interact``: a list is a slider over its values, a dict a slider over
         its labels, a bool a checkbox, ``play(start, stop, step)`` a slider with a play button.
 
-    The default frame is drawn at once and outside any callback, so that a figure that raises fails its cell.
-
     Raises
     ------
     TypeError, ValueError : a control that the figure has no parameter for, that is of another kind, that has fewer than
         two values, or whose values lack the figure's default; in a build of the site also one that changes nothing.
+
+    Example
+    -------
+    >>> from matplotlib.figure import Figure
+    >>> from notes.explore import explore
+    >>> def line(slope=1.0):
+    ...     figure = Figure()
+    ...     figure.subplots().plot([0, 1], [0, slope])
+    ...     return figure
+    >>> explore(line, slope=[0.5, 1.0, 2.0], alt="A rising line")
+    A rising line
     """
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError("alt must say what is seen in the figure's default state")

@@ -3,14 +3,13 @@
 import torch
 
 from notes import _arguments as check
-from notes.langevin import even_grid
 
 
 def fokker_planck(density, initial, times, grid):
     r"""The law at each time of the overdamped Langevin diffusion dx = ∇ log p(x) dt + √2 dW.
 
-    .. math:: \frac{\partial \rho}{\partial t} = -\frac{\partial}{\partial x}\!\left(\rho\, \frac{d \log p}{dx}\right)
-       + \frac{\partial^2 \rho}{\partial x^2}
+    .. math:: \frac{\partial \rho}{\partial t} = -\frac{\partial}{\partial x}\! \left(
+       \rho\, \frac{d \log p}{dx} \right) + \frac{\partial^2 \rho}{\partial x^2}
 
     Finite volumes with Scharfetter–Gummel fluxes, closed at both ends, and exact exponentials in time: mass is kept and
     p is stationary on the grid to rounding. A walk with step size τ is at time t = τ · steps.
@@ -26,9 +25,22 @@ def fokker_planck(density, initial, times, grid):
     -------
     (T, G) : densities in float64, each integrating to one over the grid's cells.
 
-    Source: Risken, *The Fokker–Planck Equation* (1989); Scharfetter & Gummel (1969), https://doi.org/10.1109/T-ED.1969.16566.
+    Sources: Risken, *The Fokker–Planck Equation* (1989); Scharfetter & Gummel (1969),
+    https://doi.org/10.1109/T-ED.1969.16566.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.fokker_planck import fokker_planck
+    >>> from notes.mixtures import GaussianMixture
+    >>> grid = torch.linspace(-6, 6, 241, dtype=torch.float64)
+    >>> start = torch.exp(-2 * (grid - 2) ** 2)
+    >>> p = GaussianMixture([[0.0]], 1.0)
+    >>> laws = fokker_planck(p, start, [0, 1, 10], grid)
+    >>> [f"{mean:.2f}" for mean in laws @ grid * 0.05]  # 2 exp(−t)
+    ['2.00', '0.74', '0.00']
     """
-    grid = even_grid("grid", grid)
+    grid = check.even_grid("grid", grid)
     initial = check.finite("initial", check.floating("initial", initial, like=grid))
     if initial.shape != grid.shape:
         raise ValueError(f"initial must have the grid's shape {tuple(grid.shape)}, got {tuple(initial.shape)}")
@@ -52,12 +64,24 @@ def fokker_planck(density, initial, times, grid):
 
 
 def spectral_gap(density, grid):
-    r"""How slowly the last of the start is forgotten: the smallest non-zero decay rate λ of the Fokker–Planck operator.
+    r"""How slowly the last of the start is forgotten: the smallest non-zero decay rate of the Fokker–Planck operator.
 
-    What is left of the start decays as e^{−λt}; a walk of step size τ needs some 1/(λτ) steps to mix. Arguments as in
-    :func:`fokker_planck`; returns a float, one over time.
+    .. math:: \rho(x, t) - p(x) \sim e^{-\lambda t}
+
+    A walk of step size τ needs some 1/(λτ) steps to mix. Arguments as in :func:`fokker_planck`; returns λ, a float,
+    one over time.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.fokker_planck import spectral_gap
+    >>> from notes.mixtures import GaussianMixture
+    >>> grid = torch.linspace(-12, 12, 481, dtype=torch.float64)
+    >>> gap = spectral_gap(GaussianMixture([[0.0]], 2.0), grid)
+    >>> print(f"{gap:.2f}")  # 1/σ² on a Gaussian
+    0.25
     """
-    grid = even_grid("grid", grid)
+    grid = check.even_grid("grid", grid)
     rates = _rates(density, grid)
     # Detailed balance makes D^{-1/2} R D^{1/2} symmetric; its off-diagonal √(R_ij R_ji) has no p in it to underflow.
     off = (rates.diagonal(1) * rates.diagonal(-1)).sqrt()
@@ -71,9 +95,19 @@ def committor(density, left, right, grid):
     .. math:: h(x) = \int_x^{b} \frac{dy}{p(y)} \Big/ \int_a^{b} \frac{dy}{p(y)}
 
     for a = ``left`` < x < b = ``right``; 1 below a and 0 above b. Returns (G,) on the grid, in float64.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.fokker_planck import committor
+    >>> from notes.mixtures import GaussianMixture
+    >>> grid = torch.linspace(-4, 4, 81, dtype=torch.float64)
+    >>> h = committor(GaussianMixture([[-2.0], [2.0]], 1.0), -2.0, 2.0, grid)
+    >>> [f"{h[i]:.2f}" for i in (10, 40, 70)]  # at −3, 0 and 3
+    ['1.00', '0.50', '0.00']
     """
     left, right = check.real("left", left), check.real("right", right)
-    grid = even_grid("grid", grid)
+    grid = check.even_grid("grid", grid)
     if not grid[0] <= left < right <= grid[-1]:
         raise ValueError(
             f"left and right must satisfy {grid[0]:g} ≤ left < right ≤ {grid[-1]:g}, got {left} and {right}"

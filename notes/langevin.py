@@ -11,7 +11,10 @@ from notes import _arguments as check
 def langevin(score, x0, step_size, n_steps, *, temperature=1.0, generator=None, record_every=1):
     r"""Walk n particles along a score, with noise: the unadjusted Langevin algorithm.
 
-    .. math:: x_{t+1} = x_t + \tau\, s(x_t) + \sqrt{2 \tau T}\, z_t, \qquad z_t \sim \mathcal{N}(0, I)
+    .. math::
+
+       x_{t+1} &= x_t + \tau\, s(x_t) + \sqrt{2 \tau T}\, z_t \\
+       z_t &\sim \mathcal{N}(0, I)
 
     For small τ and T = 1 it samples from the p with s = ∇ log p; T is the temperature, the law it aims at is
     :math:`p^{1/T}`, and T = 0 is gradient ascent on log p. A step x + τ s + b z has :math:`T = b^2 / (2\tau)`.
@@ -35,6 +38,18 @@ def langevin(score, x0, step_size, n_steps, *, temperature=1.0, generator=None, 
     FloatingPointError : the walk left the finite numbers, with the step at which it did.
 
     Source: Roberts & Tweedie (1996), https://doi.org/10.2307/3318418.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.langevin import langevin
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> x0 = torch.zeros(10_000, 1)
+    >>> path = langevin(lambda x: -x, x0, 0.5, 100, generator=generator)
+    >>> path.shape  # states, particles, dimensions
+    torch.Size([101, 10000, 1])
+    >>> print(f"{path[-1].var():.1f}")  # 1 but for the bias of the step, 4/3
+    1.3
     """
     x, step_size, n_steps, record_every = _check_walk(x0, step_size, n_steps, record_every, generator)
     check.function("score", score)
@@ -63,9 +78,12 @@ def langevin(score, x0, step_size, n_steps, *, temperature=1.0, generator=None, 
 def mala(density, x0, step_size, n_steps, *, generator=None, record_every=1):
     r"""Langevin steps as Metropolis–Hastings proposals (MALA): exact in its stationary law at any step size.
 
-    .. math:: x' = x + \tau\, s(x) + \sqrt{2\tau}\, z \quad\text{is accepted with probability}\quad
-       \min\!\left(1, \frac{p(x')\, q(x \mid x')}{p(x)\, q(x' \mid x)}\right), \qquad
-       q(x' \mid x) = \mathcal{N}(x';\, x + \tau s(x),\, 2 \tau I)
+    .. math::
+
+       x' &\sim q(\cdot \mid x) = \mathcal{N}(x + \tau s(x),\, 2 \tau I) \\
+       \alpha &= \min\!\left(1, \frac{p(x')\, q(x \mid x')}{p(x)\, q(x' \mid x)}\right)
+
+    The particle moves to x′ with the probability α and stays at x otherwise.
 
     Parameters
     ----------
@@ -83,6 +101,17 @@ def mala(density, x0, step_size, n_steps, *, generator=None, record_every=1):
     FloatingPointError : the log-density of a finite proposal is NaN. One that overshoots into overflow is rejected.
 
     Sources: Besag (1994), comment on Grenander & Miller; Roberts & Tweedie (1996), https://doi.org/10.2307/3318418.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.langevin import mala
+    >>> from notes.mixtures import GaussianMixture
+    >>> p, x0 = GaussianMixture([[0.0]], 1.0), torch.zeros(10_000, 1)
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> path, rate = mala(p, x0, 0.5, 100, generator=generator)
+    >>> print(f"variance {path[-1].var():.1f}, accepted {rate:.0%}")
+    variance 1.0, accepted 92%
     """
     x, step_size, n_steps, record_every = _check_walk(x0, step_size, n_steps, record_every, generator)
 
@@ -128,6 +157,12 @@ def stationary_variance(variance, step_size):
     .. math:: \frac{\sigma^2}{1 - \tau / (2\sigma^2)}, \qquad \infty \text{ from } \tau = 2\sigma^2 \text{ on}
 
     The recursion is x ← (1 − τ/σ²) x + √(2τ) z, so that its variance v solves v = (1 − τ/σ²)² v + 2τ.
+
+    Example
+    -------
+    >>> from notes.langevin import stationary_variance
+    >>> [stationary_variance(1.0, step_size) for step_size in (0.5, 1, 2)]
+    [1.3333333333333333, 2.0, inf]
     """
     variance, step_size = check.positive("variance", variance), check.positive("step_size", step_size)
     remaining = 1 - step_size / (2 * variance)
@@ -137,14 +172,28 @@ def stationary_variance(variance, step_size):
 def transition_matrix(score, step_size, grid):
     r"""One step of Langevin's recursion in one dimension as a matrix that acts on densities over a grid.
 
-    .. math:: \rho_{t+1}(x') = \int \mathcal{N}(x';\, x + \tau s(x),\, 2\tau)\, \rho_t(x)\, dx
+    .. math::
+
+       \rho_{t+1}(x') &= \int P(x', x)\, \rho_t(x)\, dx \\
+       P(x', x) &= \mathcal{N}(x';\, x + \tau s(x),\, 2\tau)
 
     ``score`` is a callable (n, 1) → (n, 1); ``grid`` is (G,), evenly spaced, wide enough for all of the mass, which
     stays on it, and fine enough for a step's noise: a spacing over √(2τ)/2 raises ValueError. Returns (G, G) in
     float64; its columns sum to one. Its powers are the exact law of the walk, with the bias that the step size brings.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.langevin import transition_matrix
+    >>> grid = torch.linspace(-6, 6, 121, dtype=torch.float64)
+    >>> step = transition_matrix(lambda x: -x, 0.5, grid)
+    >>> mass = torch.zeros_like(grid)
+    >>> mass[100] = 1.0  # all of it at 4
+    >>> print(f"{grid @ step @ mass:.3f}")  # its mean after the step
+    2.000
     """
     step_size = check.positive("step_size", step_size)
-    grid = even_grid("grid", grid)
+    grid = check.even_grid("grid", grid)
     spacing, noise_std = (grid[1] - grid[0]).item(), math.sqrt(2 * step_size)
     if spacing > noise_std / 2:
         raise ValueError(
@@ -160,9 +209,18 @@ def stationary_law(score, step_size, grid):
 
     Arguments as there. Returns (G,), a density in float64 that integrates to one over the grid's cells; ValueError when
     it reaches the ends of the grid, as it does past the stable step size.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.langevin import stationary_law
+    >>> grid = torch.linspace(-8, 8, 161, dtype=torch.float64)
+    >>> law = stationary_law(lambda x: -x, 0.5, grid)
+    >>> print(f"{(law * grid**2).sum() * 0.1:.3f}")  # its variance, 4/3
+    1.333
     """
     transition = transition_matrix(score, step_size, grid)
-    grid = even_grid("grid", grid)
+    grid = check.even_grid("grid", grid)
     # π = P π with its last equation, which the others imply, replaced by the total mass.
     system = transition - torch.eye(len(grid), dtype=grid.dtype)
     system[-1] = grid[1] - grid[0]
@@ -174,17 +232,6 @@ def stationary_law(score, step_size, grid):
             "grid must hold all of the law, which reaches its ends: widen it, or there is no stationary law"
         )
     return law
-
-
-def even_grid(name, grid):
-    """A one-dimensional, evenly spaced, increasing grid in float64."""
-    grid = check.finite(name, check.floating(name, grid, like=torch.empty(0, dtype=torch.float64)))
-    if grid.ndim != 1 or len(grid) < 3:
-        raise ValueError(f"{name} must be one-dimensional with at least 3 points, got shape {tuple(grid.shape)}")
-    gaps = grid.diff()
-    if gaps.min() <= 0 or gaps.max() - gaps.min() > 1e-4 * gaps.mean():
-        raise ValueError(f"{name} must be increasing and evenly spaced")
-    return grid
 
 
 def _check_walk(x0, step_size, n_steps, record_every, generator):

@@ -20,20 +20,29 @@ class GaussianMixture:
 
     .. math:: p(x) = \sum_k w_k\, \mathcal{N}(x;\, \mu_k,\, \sigma_k^2 I)
 
+    ``means``, ``stds``, ``weights`` are tensors of the dtype and on the device of ``means``
+    (float32 unless given as float64); ``dim`` is d. A mixture and points of different dtypes
+    give the wider of the two.
+
     Parameters
     ----------
     means : (K, d), finite.
     stds : one number for all components or (K,), positive, in the units of x.
     weights : (K,), non-negative, normalised here; equal where None.
 
-    ``means``, ``stds``, ``weights`` are tensors of the dtype and on the device of ``means``
-    (float32 unless given as float64); ``dim`` is d. A mixture and points of different dtypes
-    give the wider of the two.
-
     Raises
     ------
     ValueError, TypeError : a wrong shape, a value that is not finite, a std that is not positive,
         weights that are negative or sum to zero.
+
+    Example
+    -------
+    >>> from notes.mixtures import GaussianMixture
+    >>> p = GaussianMixture([[2.0], [-2.0]], stds=[0.5, 0.2], weights=[3, 2])
+    >>> p
+    GaussianMixture(components=2, dim=1)
+    >>> p.weights
+    tensor([0.6000, 0.4000])
     """
 
     def __init__(self, means, stds, weights=None):
@@ -72,7 +81,17 @@ class GaussianMixture:
         return self.means.shape[1]
 
     def sample(self, n, generator=None):
-        """Draw n independent points: a component by its weight, then its Gaussian. Returns (n, d)."""
+        """Draw n independent points: a component by its weight, then its Gaussian. Returns (n, d).
+
+        Example
+        -------
+        >>> import torch
+        >>> from notes.mixtures import GaussianMixture
+        >>> p = GaussianMixture([[2.0], [-2.0]], [0.5, 0.2], weights=[0.6, 0.4])
+        >>> x = p.sample(10_000, torch.Generator().manual_seed(0))
+        >>> print(f"{(x > 0).double().mean():.1f}")
+        0.6
+        """
         n = check.count("n", n)
         check.on_device(generator, self.means.device)
         k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
@@ -82,19 +101,45 @@ class GaussianMixture:
     def log_prob(self, x):
         r"""The log-density, by a log-sum-exp over the components.
 
-        .. math:: \log p(x) = \log \sum_k \exp\bigl[ \log w_k + \log \mathcal{N}(x;\, \mu_k,\, \sigma_k^2 I) \bigr]
+        .. math::
+
+           \log p(x) &= \log \sum_k e^{\ell_k(x)} \\
+           \ell_k(x) &= \log w_k + \log \mathcal{N}(x;\, \mu_k,\, \sigma_k^2 I)
 
         ``x`` is (n, d); returns (n,). Right in the far tails, where p itself underflows.
+
+        Example
+        -------
+        >>> import torch
+        >>> from notes.mixtures import GaussianMixture
+        >>> p = GaussianMixture([[0.0]], 1.0)
+        >>> log_p = p.log_prob(torch.tensor([[0.0], [40.0]]))
+        >>> log_p
+        tensor([  -0.9189, -800.9189])
+        >>> log_p.exp()
+        tensor([0.3989, 0.0000])
         """
         return self._map(*self._prepare(x), lambda block, joint: joint.logsumexp(0))
 
     def score(self, x):
         r"""Stein's score in closed form: the pull of each component, weighted by its responsibility.
 
-        .. math:: \nabla_x \log p(x) = \sum_k r_k(x)\, \frac{\mu_k - x}{\sigma_k^2},
-           \qquad r_k(x) = \frac{w_k\, \mathcal{N}(x; \mu_k, \sigma_k^2 I)}{p(x)}
+        .. math::
+
+           \nabla_x \log p(x) &= \sum_k r_k(x)\, \frac{\mu_k - x}{\sigma_k^2} \\
+           r_k(x) &= \frac{w_k\, \mathcal{N}(x; \mu_k, \sigma_k^2 I)}{p(x)}
 
         ``x`` is (n, d); returns (n, d), in one over the units of x.
+
+        Example
+        -------
+        >>> import torch
+        >>> from notes.mixtures import GaussianMixture
+        >>> p = GaussianMixture([[-3.0], [3.0]], 1.0)
+        >>> p.score(torch.tensor([[-4.0], [0.0], [5.0]]))
+        tensor([[ 1.],
+                [ 0.],
+                [-2.]])
         """
         means, stds, x = self._prepare(x)
         if len(means) >= _MANY and (stds == stds[0]).all() and x.device.type == "cpu" and not x.requires_grad:
@@ -108,11 +153,27 @@ class GaussianMixture:
         return self._map(means, stds, x, pull)
 
     def components(self, x):
-        """The most responsible component for each row of x (n, d). Returns (n,), whole numbers."""
+        """The most responsible component for each row of x (n, d). Returns (n,), whole numbers.
+
+        Example
+        -------
+        >>> import torch
+        >>> from notes.mixtures import GaussianMixture
+        >>> p = GaussianMixture([[2.0], [-2.0]], [0.5, 0.2])
+        >>> p.components(torch.tensor([[1.9], [-2.1]]))
+        tensor([0, 1])
+        """
         return self._map(*self._prepare(x), lambda block, joint: joint.argmax(0))
 
     def smoothed(self, sigma):
-        r"""The law of x + σz, z ~ N(0, I): again a mixture, with stds :math:`\sqrt{\sigma_k^2 + \sigma^2}`."""
+        r"""The law of x + σz, z ~ N(0, I): again a mixture, with stds :math:`\sqrt{\sigma_k^2 + \sigma^2}`.
+
+        Example
+        -------
+        >>> from notes.mixtures import GaussianMixture
+        >>> GaussianMixture([[0.0]], 3.0).smoothed(4.0).stds
+        tensor([5.])
+        """
         sigma = self.stds.new_tensor(check.positive("sigma", sigma))
         return GaussianMixture(self.means, self.stds.hypot(sigma), self.weights)
 
@@ -165,11 +226,23 @@ class GaussianMixture:
 def kernel_density(data, bandwidth):
     r"""The kernel density estimate of the data with a Gaussian kernel, itself a mixture: one component a datum.
 
-    .. math:: q(x) = \frac{1}{M h^d} \sum_m K\Bigl(\frac{x - x_m}{h}\Bigr), \qquad K = \mathcal{N}(0, I)
+    .. math:: q(x) = \frac{1}{M h^d} \sum_m K\Bigl(\frac{x - x_m}{h}\Bigr)
 
-    ``data`` is (M, d), finite; ``bandwidth`` is h, a positive number in the units of the data. Its score is softmax
-    attention over the data, and from 128 data on computed so, in memory linear in M and n. In float32 it is then within
-    0.1 % of float64's (root mean square over points from the data's own law). Source: Parzen (1962).
+    with K = N(0, I). ``data`` is (M, d), finite; ``bandwidth`` is h, a positive number in the units of the data. Its
+    score is softmax attention over the data, and from 128 data on computed so, in memory linear in M and n. In float32
+    it is then within 0.1 % of float64's (root mean square over points from the data's own law).
+
+    Source: Parzen (1962).
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.mixtures import kernel_density
+    >>> q = kernel_density(torch.tensor([[-1.0], [1.0]]), bandwidth=0.5)
+    >>> q
+    GaussianMixture(components=2, dim=1)
+    >>> q.score(torch.tensor([[2.0]]))
+    tensor([[-4.0000]])
     """
     data = _data(data)
     bandwidth = check.positive("bandwidth", bandwidth)
@@ -181,7 +254,18 @@ def kernel_density(data, bandwidth):
 def scott_bandwidth(data):
     r"""Scott's rule, :math:`h = s\, M^{-1/(d+4)}`, with s² the mean over dimensions of the data's (M−1)-variance.
 
-    ``data`` is (M, d), M ≥ 2, not all equal; returns a number in its units. Source: Scott (1992).
+    ``data`` is (M, d), M ≥ 2, not all equal; returns a number in its units.
+
+    Source: Scott (1992).
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.mixtures import scott_bandwidth
+    >>> data = torch.linspace(-1, 1, 32)[:, None]
+    >>> h = scott_bandwidth(data / data.std())
+    >>> print(f"{h:.3f}")  # 32 to the power of −1/5
+    0.500
     """
     data = _data(data, least=2)
     n, dim = data.shape
@@ -192,7 +276,17 @@ def silverman_bandwidth(data):
     r"""Silverman's rule, :math:`h = s\, \bigl(\tfrac{4}{(d+2) M}\bigr)^{1/(d+4)}`, s² as in :func:`scott_bandwidth`.
 
     It minimises the leading terms of the mean integrated squared error where the data are N(μ, s² I). ``data`` is
-    (M, d), M ≥ 2, not all equal; returns a number in its units. Source: Silverman (1986).
+    (M, d), M ≥ 2, not all equal; returns a number in its units.
+
+    Source: Silverman (1986).
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.mixtures import scott_bandwidth, silverman_bandwidth
+    >>> data = torch.linspace(-1, 1, 32)[:, None]
+    >>> print(f"{silverman_bandwidth(data) / scott_bandwidth(data):.2f}")
+    1.06
     """
     data = _data(data, least=2)
     n, dim = data.shape
@@ -202,10 +296,23 @@ def silverman_bandwidth(data):
 def cross_validated_bandwidth(data, candidates):
     r"""The candidate under which each datum is likeliest given all the others.
 
-    .. math:: \hat h = \arg\max_h \sum_i \log \frac{1}{(M-1)\, h^d} \sum_{j \ne i} K\Bigl(\frac{x_i - x_j}{h}\Bigr)
+    .. math::
+
+       \hat h &= \arg\max_h \sum_i \log q_{-i}(x_i) \\
+       q_{-i}(x) &= \frac{1}{(M-1)\, h^d} \sum_{j \ne i} K\Bigl(\frac{x - x_j}{h}\Bigr)
 
     ``data`` is (M, d), M ≥ 2; ``candidates`` are positive numbers in its units; returns one of them. A datum that
-    occurs twice favours h → 0. No array of pairs outgrows a fixed block. Source: Silverman (1986), Section 3.4.4.
+    occurs twice favours h → 0. No array of pairs outgrows a fixed block.
+
+    Source: Silverman (1986), Section 3.4.4.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.mixtures import cross_validated_bandwidth, two_moons
+    >>> data = two_moons().sample(300, torch.Generator().manual_seed(0))
+    >>> cross_validated_bandwidth(data, candidates=[0.01, 0.1, 1.0])
+    0.1
     """
     data = _data(data, least=2).double()
     candidates = check.finite("candidates", check.floating("candidates", candidates, like=data))
@@ -244,6 +351,15 @@ def two_moons(n_components=40, std=0.12):
     """Two interleaved half circles of radius 1, the upper around (−½, −¼), the lower around (½, ¼).
 
     ``n_components`` Gaussians of std ``std`` in all, an even number, half of them on each moon.
+
+    Example
+    -------
+    >>> from notes.mixtures import two_moons
+    >>> two_moons(n_components=4).means
+    tensor([[ 0.5000, -0.2500],
+            [-1.5000, -0.2500],
+            [-0.5000,  0.2500],
+            [ 1.5000,  0.2500]])
     """
     if check.count("n_components", n_components, least=2) % 2:
         raise ValueError(f"n_components must be even, half of them for each moon, got {n_components}")
@@ -254,7 +370,15 @@ def two_moons(n_components=40, std=0.12):
 
 
 def swiss_roll(n_components=60, std=0.1, turns=1.5):
-    """A spiral from radius ½ to 2 in ``turns`` turns, its ``n_components`` Gaussians equally spaced along it."""
+    """A spiral from radius ½ to 2 in ``turns`` turns, its ``n_components`` Gaussians equally spaced along it.
+
+    Example
+    -------
+    >>> from notes.mixtures import swiss_roll
+    >>> radius = swiss_roll().means.norm(dim=1)
+    >>> radius[[0, -1]]
+    tensor([0.5000, 2.0000])
+    """
     n_components = check.count("n_components", n_components, least=2)
     total = 2 * math.pi * check.positive("turns", turns)
     fine = torch.linspace(0, 1, 4097, dtype=torch.float64)
@@ -268,7 +392,15 @@ def swiss_roll(n_components=60, std=0.1, turns=1.5):
 
 
 def checkerboard(n_cells=4, n_per_side=4, std=0.1):
-    """The dark cells of an ``n_cells`` × ``n_cells`` board on [−2, 2]², each a grid of n_per_side² Gaussians."""
+    """The dark cells of an ``n_cells`` × ``n_cells`` board on [−2, 2]², each a grid of n_per_side² Gaussians.
+
+    Example
+    -------
+    >>> from notes.mixtures import checkerboard
+    >>> checkerboard(n_cells=2, n_per_side=1).means
+    tensor([[-1., -1.],
+            [ 1.,  1.]])
+    """
     n_cells = check.count("n_cells", n_cells, least=2)
     n_per_side = check.count("n_per_side", n_per_side)
     side = n_cells * n_per_side
@@ -278,7 +410,14 @@ def checkerboard(n_cells=4, n_per_side=4, std=0.1):
 
 
 def rings(radii=(1.0, 2.0), n_components=48, std=0.1):
-    """Concentric rings of ``n_components`` Gaussians each; one radius and 8 components make a ring of 8 modes."""
+    """Concentric rings of ``n_components`` Gaussians each; one radius and 8 components make a ring of 8 modes.
+
+    Example
+    -------
+    >>> from notes.mixtures import rings
+    >>> rings(radii=[1.0], n_components=8)
+    GaussianMixture(components=8, dim=2)
+    """
     n_components = check.count("n_components", n_components)
     radii = check.finite("radii", check.floating("radii", radii)).double()
     if radii.ndim != 1 or len(radii) == 0 or (radii <= 0).any():

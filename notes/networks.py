@@ -1,4 +1,4 @@
-"""Networks for score fields."""
+"""Networks for score fields: smooth functions with as many outputs as inputs."""
 
 import itertools
 
@@ -10,6 +10,11 @@ from notes import _arguments as check
 class ScoreNetwork(torch.nn.Module):
     r"""A field s_θ: a fully connected network (n, d) → (n, d) with ``depth`` hidden layers and SiLU between them.
 
+    The weights begin uniform within :math:`\pm 1/\sqrt{\text{inputs}}` of each layer, PyTorch's own rule, in float32;
+    ``.to(torch.float64)`` makes another of it. SiLU is smooth, as a score is, so that
+    :func:`~notes.score_matching.implicit` and :func:`~notes.score_matching.sliced` can differentiate the field: with
+    ReLU they would see pieces of planes.
+
     Parameters
     ----------
     dim : d, of the points and of the field.
@@ -17,9 +22,15 @@ class ScoreNetwork(torch.nn.Module):
     depth : hidden layers, at least 1.
     generator : of the initial weights, on the CPU; None is torch's default one.
 
-    The weights begin uniform within :math:`\pm 1/\sqrt{\text{inputs of the layer}}`, PyTorch's own rule, in float32;
-    ``.to(torch.float64)`` makes another of it. SiLU is smooth, as a score is, so that :func:`score_matching.implicit`
-    and ``sliced`` can differentiate the field: with ReLU they would see pieces of planes.
+    Example
+    -------
+    >>> import torch
+    >>> from notes.networks import ScoreNetwork
+    >>> model = ScoreNetwork(2, generator=torch.Generator().manual_seed(0))
+    >>> model(torch.zeros(5, 2)).shape
+    torch.Size([5, 2])
+    >>> sum(parameter.numel() for parameter in model.parameters())
+    33666
     """
 
     def __init__(self, dim, *, width=128, depth=3, generator=None):
@@ -37,6 +48,16 @@ class ScoreNetwork(torch.nn.Module):
         self.layers = torch.nn.Sequential(*layers[:-1])
 
     def forward(self, x):
+        """The field at the points x, (n, d) → (n, d), in the network's dtype; one calls the network itself.
+
+        Example
+        -------
+        >>> import torch
+        >>> from notes.networks import ScoreNetwork
+        >>> ScoreNetwork(1).double()(torch.zeros(1, 1))
+        Traceback (most recent call last):
+        TypeError: x must be torch.float64, as the network is, got torch.float32
+        """
         dtype = self.layers[0].weight.dtype
         if check.points("x", x, self.dim).dtype != dtype:
             raise TypeError(f"x must be {dtype}, as the network is, got {x.dtype}")

@@ -25,6 +25,14 @@ class Losses(NamedTuple):
        \underbrace{\frac{d}{2\sigma^2} - \tfrac12\, \mathbb{E}_q \lVert \nabla \log q \rVert^2}_{\text{constant}}
 
     Four 0-dim tensors, in one over squared units of the data; the last one knows nothing of the model.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.score_matching import by_quadrature
+    >>> losses = by_quadrature(lambda x: -x, torch.zeros(1, 1), sigma=0.5)
+    >>> [round(loss.item(), 4) for loss in losses]  # q is N(0, ¼): ½ · 9/4, twice
+    [1.125, 1.125, 0.0, 0.0]
     """
 
     explicit: torch.Tensor
@@ -39,6 +47,14 @@ def explicit(model, target_score, x):
     .. math:: J(\theta) = \tfrac12\, \mathbb{E}_x \lVert s_\theta(x) - \nabla \log q(x) \rVert^2
 
     ``target_score`` is a callable like ``model``; ``x`` is (n, d), drawn from q.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.score_matching import explicit
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> explicit(lambda x: -2 * x, lambda x: -x, x)  # ½ · (1 + 4) / 2
+    tensor(1.2500)
     """
     x = _points("x", x)
     return 0.5 * _squared_distance(_field("model", model, x), _field("target_score", target_score, x))
@@ -47,11 +63,22 @@ def explicit(model, target_score, x):
 def denoising(model, clean, sigma, generator=None):
     r"""Denoising score matching: regression of the noise that was added, scaled.
 
-    .. math:: J(\theta) = \tfrac12\, \mathbb{E} \Bigl\lVert s_\theta(x' + \sigma z) + \frac{z}{\sigma} \Bigr\rVert^2,
-       \qquad z \sim \mathcal{N}(0, I)
+    .. math:: J(\theta) = \tfrac12\, \mathbb{E} \Bigl\lVert s_\theta(x' + \sigma z) + \frac{z}{\sigma} \Bigr\rVert^2
 
-    ``clean`` is (n, d), the x′; ``sigma`` a positive number in its units. The minimiser is the score of the law of
-    x′ + σz, and the loss there is not zero. Source: Vincent (2011).
+    ``clean`` is (n, d), the x′; ``sigma`` a positive number in its units; z ~ N(0, I). The minimiser is the score of
+    the law of x′ + σz, and the loss there is not zero.
+
+    Source: Vincent (2011).
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.score_matching import denoising
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> clean = torch.randn(100_000, 1, generator=generator)
+    >>> loss = denoising(lambda x: -x / 2, clean, 1.0, generator)
+    >>> print(f"{loss:.2f}")  # at the minimiser, the score of N(0, 2)
+    0.25
     """
     clean, sigma = _clean_and_sigma(clean, sigma)
     noise = _noise(clean, generator)
@@ -62,11 +89,22 @@ def denoising(model, clean, sigma, generator=None):
 def implicit(model, x):
     r"""Implicit score matching: the explicit loss less a constant, with no score to aim at.
 
-    .. math:: J(\theta) = \mathbb{E}_x \bigl[ \nabla \cdot s_\theta(x) + \tfrac12 \lVert s_\theta(x) \rVert^2 \bigr],
-       \qquad J_{\text{explicit}} = J + \tfrac12\, \mathbb{E}_x \lVert \nabla \log p(x) \rVert^2
+    .. math::
+
+       J(\theta) &= \mathbb{E}_x \bigl[ \nabla \cdot s_\theta(x) + \tfrac12 \lVert s_\theta(x) \rVert^2 \bigr] \\
+       J_{\text{explicit}} &= J + \tfrac12\, \mathbb{E}_x \lVert \nabla \log p(x) \rVert^2
 
     ``x`` is (n, d), drawn from a p with p·s_θ → 0 at infinity. The divergence takes d backward passes.
+
     Source: Hyvärinen (2005).
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.score_matching import implicit
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> implicit(lambda x: -x, x).item()  # −2 + ½ · (1 + 4) / 2
+    -0.75
     """
     x, score = _with_gradient(model, x)
     divergence = sum(_derivative(column.sum(), x)[:, i].mean() for i, column in enumerate(score.unbind(1)))
@@ -77,11 +115,23 @@ def implicit(model, x):
 def sliced(model, x, n_projections=1, generator=None):
     r"""Sliced score matching, in its form of lower variance: the divergence along random directions only.
 
-    .. math:: J(\theta) = \mathbb{E}_{x, v} \bigl[ v^\top \nabla \bigl(v^\top s_\theta(x)\bigr)
-       + \tfrac12 \lVert s_\theta(x) \rVert^2 \bigr], \qquad v \sim \mathcal{N}(0, I)
+    .. math:: J(\theta) = \mathbb{E}_{x, v} \bigl[ v^\top (\nabla s_\theta)\, v
+       + \tfrac12 \lVert s_\theta \rVert^2 \bigr]
 
-    ``x`` is (n, d); each row has ``n_projections`` directions of its own. Its mean over them is :func:`implicit`.
+    ``x`` is (n, d); each row has ``n_projections`` directions v ~ N(0, I) of its own. Its mean over them is
+    :func:`implicit`.
+
     Source: Song, Garg, Shi & Ermon (2020), where it is called SSM-VR.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.score_matching import sliced
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]]).repeat(50_000, 1)
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> loss = sliced(lambda x: -x, x, generator=generator)
+    >>> print(f"{loss:.2f}")  # as the implicit loss
+    -0.75
     """
     n_projections = check.count("n_projections", n_projections)
     x, score = _with_gradient(model, x)
@@ -95,11 +145,21 @@ def sliced(model, x, n_projections=1, generator=None):
 def fisher_divergence(model_score, true_score, x, *, relative=False):
     r"""The mean squared distance of two fields at the points x; without the ½ of the losses.
 
-    .. math:: F = \mathbb{E}_x \lVert a(x) - b(x) \rVert^2,
-       \qquad F_{\text{relative}} = F \big/ \mathbb{E}_x \lVert b(x) \rVert^2
+    .. math::
+
+       F &= \mathbb{E}_x \lVert a(x) - b(x) \rVert^2 \\
+       F_{\text{relative}} &= F \big/ \mathbb{E}_x \lVert b(x) \rVert^2
 
     ``x`` is (n, d); where it is drawn from decides where the fields are compared. 0-dim, in one over its units squared;
     relative, a pure number: 1 for the field that is zero everywhere.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.score_matching import fisher_divergence
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    >>> fisher_divergence(lambda x: -1.5 * x, lambda x: -x, x, relative=True)
+    tensor(0.2500)
     """
     x = _points("x", x)
     truth = _field("true_score", true_score, x)
@@ -124,6 +184,17 @@ def by_quadrature(model, clean, sigma):
     dtype. Both integrals are sums over one even grid of nodes at most σ/8 apart. For a ``model`` as smooth as q they
     are off by less than 1e-10 of J_DSM, and difference and constant agree to rounding. ValueError where that takes more
     than 2²⁰ nodes. Differentiable in the parameters of ``model``. Returns :class:`Losses`.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.score_matching import by_quadrature
+    >>> clean = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
+    >>> for model in (torch.zeros_like, torch.sin):
+    ...     losses = by_quadrature(model, clean, sigma=0.7)
+    ...     print(f"{losses.difference:.9f} {losses.constant:.9f}")
+    0.468750182 0.468750182
+    0.468750182 0.468750182
     """
     clean, sigma = _kernels(clean, sigma)
     dim = clean.shape[1]
@@ -158,6 +229,16 @@ def by_sampling(model, clean, sigma, n, generator=None):
     Everything is measured at the same points x = x′ + σz, x′ drawn from the rows of ``clean`` (M, d), in any d; the
     difference and the constant thus have errors of their own. Returns two :class:`Losses`: the means and their standard
     errors.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.score_matching import by_sampling
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> clean = torch.randn(50, 10, generator=generator)
+    >>> means, errors = by_sampling(torch.sin, clean, 0.7, 100_000, generator)
+    >>> abs(means.difference - means.constant) < 5 * errors.difference
+    tensor(True)
     """
     clean, sigma = _kernels(clean, sigma)
     n = check.count("n", n, least=2)

@@ -18,7 +18,7 @@ from docutils import nodes
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from notes import claims, explore
+from notes import claims, explore, links
 
 PACKAGE = Path(__file__).parent
 # The versions that a figure's pixels and a claim's numbers depend on.
@@ -100,7 +100,7 @@ def visit_figure(self, node):
 
 
 def visit_claim(self, node):
-    self.body.append(claims.as_html(node["claim"], next(iter(node["ids"]), None)) + "\n")
+    self.body.append(claims.as_html(node["claim"], next(iter(node["ids"]), None), node.get("listed")) + "\n")
 
 
 def depart(self, node):
@@ -132,7 +132,9 @@ def collect(app, doctree):
     held[app.env.docname] = {
         "claims": [dict(node["claim"], anchor=node["ids"][0]) for node in found],
         "frames": sorted({name for node in doctree.findall(FigureNode) for name in node["frames"]}),
-        "shows_others": any(doctree.findall(lambda node: isinstance(node, ClaimsPage | ClaimQuote))),
+        "lists_claims": any(doctree.findall(ClaimsPage)),
+        "quotes_claims": any(doctree.findall(ClaimQuote)),
+        **links.note(app, doctree),
     }
 
 
@@ -150,9 +152,13 @@ def merge(app, env, docnames, other):
     _held(env).update({name: held for name, held in _held(other).items() if name in docnames})
 
 
-def claims_pages(app, env):
-    """The pages that show claims of others, in the table or in a quote: written anew whenever any chapter is."""
-    return [docname for docname, held in _held(env).items() if held["shows_others"]]
+def pages_again(app, env):
+    """What is written though it was not read: pages that show claims of others, in the table or in a quote, and every
+    page where links change."""
+    before, env.notes_links = getattr(env, "notes_links", None), links.state(env, _held(env))
+    if env.notes_links != before:
+        return list(env.found_docs)
+    return [docname for docname, held in _held(env).items() if held["lists_claims"] or held["quotes_claims"]]
 
 
 def in_reading_order(env):
@@ -186,14 +192,27 @@ def fill_quotes(app, doctree, docname):
         quote.replace_self(nodes.raw("", claims.as_link(claim, uri), format="html"))
 
 
+def _row(docname, anchor):
+    """The anchor of a claim on the page of all claims."""
+    return nodes.make_id(f"{docname}-{anchor}")
+
+
 def fill_claims_page(app, doctree, docname):
+    relative = app.builder.get_relative_uri
     for place in list(doctree.findall(ClaimsPage)):
         chapters = [
-            {"title": app.env.titles[source].astext(), "uri": app.builder.get_relative_uri(docname, source), **held}
+            {"title": app.env.titles[source].astext(), "uri": relative(docname, source), "name": source, **held}
             for source in in_reading_order(app.env)
             if (held := _held(app.env).get(source)) and held["claims"]
         ]
-        place.replace_self(nodes.raw("", _render("claims.html", chapters=chapters), format="html"))
+        place.replace_self(nodes.raw("", _render("claims.html", chapters=chapters, row=_row), format="html"))
+    for page in sorted(name for name, held in _held(app.env).items() if held["lists_claims"])[:1]:
+        for node in doctree.findall(ClaimNode):
+            node["listed"] = f"{relative(docname, page)}#{_row(docname, node['ids'][0])}"
+
+
+def link(app, doctree, docname):
+    links.resolve(app, doctree, docname, _held(app.env), in_reading_order(app.env))
 
 
 def offer_notebook(app, pagename, templatename, context, doctree):
@@ -253,13 +272,15 @@ def setup(app):
     app.add_node(ClaimQuote)
     app.add_directive("claims", ClaimsDirective)
     app.add_role("claim", ClaimRole())
+    links.setup(app)
     app.connect("config-inited", configure, priority=1)
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", forget)
     app.connect("env-merge-info", merge)
-    app.connect("env-updated", claims_pages)
+    app.connect("env-updated", pages_again)
     app.connect("doctree-resolved", fill_quotes)
     app.connect("doctree-resolved", fill_claims_page)
+    app.connect("doctree-resolved", link)
     app.connect("html-page-context", offer_notebook, priority=1)
     app.connect("build-finished", finish)
     app.connect("build-finished", prune_mathjax, priority=900)  # after it was copied

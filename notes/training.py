@@ -16,6 +16,8 @@ def train(model, loss, n_steps, *, data, batch_size=512, lr=5e-3, generator=None
 
     .. math:: \text{rate}(k) = \text{lr} \cdot \tfrac12 \Bigl(1 + \cos \frac{\pi k}{\text{n\_steps}}\Bigr)
 
+    for k = 0, 1, … Ctrl-C ends it early, with a warning, the model as far as it got and the losses so far.
+
     Parameters
     ----------
     model : a torch.nn.Module, trained in place.
@@ -32,15 +34,28 @@ def train(model, loss, n_steps, *, data, batch_size=512, lr=5e-3, generator=None
     -------
     (n_steps,) : the loss on each step's batch, before the step.
 
-    Ctrl-C ends it early, with a warning, the model as far as it got and the losses so far.
-
     Raises
     ------
     ValueError, TypeError : bad input, by name.
     FloatingPointError : a loss or a gradient that is not finite, with the step; the model then has the weights with
         which the last finite loss was computed.
 
-    Source: Kingma & Ba (2015), arXiv 1412.6980; Loshchilov & Hutter (2017), arXiv 1608.03983, for the cosine.
+    Sources: Kingma & Ba (2015), arXiv 1412.6980; Loshchilov & Hutter (2017), arXiv 1608.03983, for the cosine.
+
+    Example
+    -------
+    >>> from functools import partial
+    >>> import torch
+    >>> from notes.networks import ScoreNetwork
+    >>> from notes.score_matching import denoising
+    >>> from notes.training import train
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> data = torch.randn(1_000, 1, generator=generator)
+    >>> model = ScoreNetwork(1, width=16, generator=generator)
+    >>> loss = partial(denoising, sigma=0.5)
+    >>> losses = train(model, loss, 200, data=data, generator=generator)
+    >>> (losses[-50:].mean() < losses[:50].mean()).item()
+    True
     """
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")

@@ -18,7 +18,7 @@ SOURCES = {
 MATHEMATICS = {
     f"notes.{name}" for name in ("mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training")
 }
-BOOK = {f"notes.{name}" for name in ("explore", "claims", "site", "build")}
+BOOK = {f"notes.{name}" for name in ("explore", "claims", "site", "links", "build")}
 
 
 def imports(name):

@@ -134,3 +134,12 @@ function reveal() {
 }
 addEventListener("load", reveal); // by then the theme has given the folds their buttons
 addEventListener("hashchange", reveal);
+
+// Escape closes a term's definition, until the pointer or the focus comes back.
+addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const term of document.querySelectorAll(".term:is(:hover, :focus-within)")) {
+    term.classList.add("closed");
+    for (const left of ["pointerleave", "focusout"]) term.addEventListener(left, () => term.classList.remove("closed"), { once: true });
+  }
+});

@@ -1,0 +1,163 @@
+"""What leads from page to page: from a chapter's code to the reference and back, and from a term to its definition.
+
+Part of the Sphinx extension :mod:`notes.site`. A chapter links the names that it imports from the package, in its prose
+and in its cells, and each entry of the reference lists the chapters that do. Nothing of it is kept by hand.
+"""
+
+import ast
+import functools
+import re
+
+import jupytext
+from docutils import nodes
+from IPython.core.inputtransformer2 import TransformerManager
+from sphinx import addnodes
+
+
+def imported(cells):
+    """What cells import from the package, by the name that they use for it: less each name that means two things."""
+    meanings = {}
+
+    def means(name, meaning):
+        meanings.setdefault(name, set()).add(meaning)
+
+    for cell in cells:
+        for node in ast.walk(ast.parse(TransformerManager().transform_cell(cell))):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    means(alias.asname or alias.name, f"{node.module}.{alias.name}")
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    means(alias.asname or alias.name.split(".")[0], None)
+            elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                means(node.id, None)
+            elif isinstance(node, ast.arg):
+                means(node.arg, None)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.ExceptHandler):
+                means(node.name, None)
+    only = {name: meaning.pop() for name, meaning in meanings.items() if len(meaning) == 1}
+    return {name: meaning for name, meaning in only.items() if meaning and meaning.startswith("notes.")}
+
+
+class Term(nodes.General, nodes.Inline, nodes.TextElement):
+    """A term that leads to the glossary and shows its definition where it stands."""
+
+
+def visit_term(self, node):
+    self.body.append(f'<span class="term"><a class="reference internal" href="{node["uri"]}" ')
+    self.body.append(f'aria-describedby="{node["ids"][0]}">')
+
+
+def depart_term(self, node):
+    self.body.append(f'</a><span class="definition" role="tooltip" id="{node["ids"][0]}">{node["definition"]}</span>')
+    self.body.append("</span>")
+
+
+def visit_code(self, node):
+    """Code as Sphinx shows it, the first use of a linked name made a link; it is none as an attribute or a keyword."""
+    try:
+        type(self).visit_literal_block(self, node)
+    except nodes.SkipNode:
+        for name, uri in node.get("links", {}).items():
+            use = rf'(?<!<span class="o">\.</span>)(<span class="n">{name}</span>)(?!<span class="o">=</span>)'
+            self.body[-1] = re.sub(use, rf'<a class="use" href="{uri}">\1</a>', self.body[-1], count=1)
+        raise
+
+
+def depart_code(self, node):
+    type(self).depart_literal_block(self, node)
+
+
+def note(app, doctree):
+    """What a document has for others to link: the names that a chapter imports, the definitions of a glossary."""
+    env, uses = app.env, {}
+    if "kernelspec" in env.metadata[env.docname]:
+        notebook = jupytext.read(env.doc2path(env.docname))
+        uses = imported(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    terms = {}
+    for item in (item for glossary in doctree.findall(addnodes.glossary) for item in glossary[0]):
+        definition = _definition(app.builder, item)
+        terms |= {name: definition for term in item.findall(nodes.term) for name in term["ids"]}
+    return {"uses": uses, "terms": terms}
+
+
+def _definition(builder, item):
+    """A definition's first paragraph as HTML that may stand in a line, without its links."""
+    words = next(item.findall(nodes.paragraph)).deepcopy()
+    for link in list(words.findall(addnodes.pending_xref)):
+        link.replace_self(link.children)
+    return builder.render_partial(nodes.inline("", "", *words.children))["fragment"].strip()
+
+
+def state(env, held):
+    """All that links depend on: where it changes, pages are written anew."""
+    places = {name: entry[:2] for name, entry in env.get_domain("py").objects.items()}
+    return places, {name: (document["uses"], document["terms"]) for name, document in held.items()}
+
+
+def resolve(app, doctree, docname, held, order):
+    """Turn what a document names into links, once all documents are known; ``order`` is that of the book."""
+    relative = functools.partial(app.builder.get_relative_uri, docname)
+    _link_uses(doctree, held[docname]["uses"], app.env.get_domain("py").objects, relative)
+    for entry in doctree.findall(addnodes.desc):
+        full = f"{entry[0].get('module')}.{entry[0].get('fullname')}"
+        chapters = [name for name in order if full in held[name]["uses"].values()]
+        if chapters:
+            entry[-1] += _used_in([(app.env.titles[name].astext(), relative(name)) for name in chapters])
+    if not held[docname]["terms"]:  # the glossary itself needs no second copy of its definitions
+        _define_terms(doctree, {name: text for document in held.values() for name, text in document["terms"].items()})
+
+
+def _link_uses(doctree, uses, entries, relative):
+    uris = {
+        name: f"{relative(entries[full].docname)}#{entries[full].node_id}"
+        for name, full in uses.items()
+        if full in entries
+    }
+    for block in doctree.findall(nodes.literal_block):
+        block["links"] = uris
+    for code in list(doctree.findall(nodes.literal)):
+        uri = uris.get(code.astext().partition("(")[0])
+        if uri and not _inside(code, (nodes.reference, nodes.title)):
+            code.replace_self(nodes.reference("", "", code.deepcopy(), refuri=uri, internal=True, classes=["use"]))
+
+
+def _inside(node, kinds):
+    while node := node.parent:
+        if isinstance(node, kinds):
+            return True
+    return False
+
+
+def _used_in(chapters):
+    line = nodes.paragraph("", "Used in ", classes=["used-in"])
+    for number, (title, uri) in enumerate(chapters):
+        line += [nodes.Text(", ")] * (number > 0) + [nodes.reference("", title, refuri=uri, internal=True)]
+    return line
+
+
+def _define_terms(doctree, definitions):
+    links = [node.parent for node in doctree.findall(nodes.inline) if "std-term" in node["classes"]]
+    for number, link in enumerate(links, start=1):
+        definition = definitions[link["refuri"].partition("#")[2]]
+        link.replace_self(
+            Term("", "", *link.children, uri=link["refuri"], definition=definition, ids=[f"definition-{number}"])
+        )
+
+
+def numpydoc(app, what, name, obj, options, lines):
+    """The docstrings' layout in Napoleon's terms: in ``name : what it is`` stands no type, and a Source is no field."""
+    text = re.sub(r"^(\S.*?) : (.*)$", r"\1\n    \2", "\n".join(lines), flags=re.MULTILINE)
+    lines[:] = re.sub(r"^(?=Sources?: )", "\n", text, flags=re.MULTILINE).split("\n")
+
+
+def without_fields(app, what, name, obj, skip, options):
+    """The fields of a named tuple are no entries of their own."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
+def setup(app):
+    app.add_node(Term, html=(visit_term, depart_term))
+    app.add_node(nodes.literal_block, override=True, html=(visit_code, depart_code))
+    app.connect("autodoc-process-docstring", numpydoc, priority=400)  # before Napoleon's, at 500
+    app.connect("autodoc-skip-member", without_fields)
