@@ -21,8 +21,8 @@ _PAIRS = 2**20  # pairs of a datum and a node at a time
 class Losses(NamedTuple):
     r"""The two losses of one model on the same noisy data, and the two sides of Vincent's theorem.
 
-    .. math:: \underbrace{J_{\text{DSM}}(\theta) - J_{\text{ESM}}(\theta)}_{\text{difference}} =
-       \underbrace{\frac{d}{2\sigma^2} - \tfrac12\, \mathbb{E}_q \lVert \nabla \log q \rVert^2}_{\text{constant}}
+    .. math:: \underbrace{J_{\text{DSM}} - J_{\text{ESM}}}_{\text{difference}} =
+       \underbrace{\tfrac{d}{2\sigma^2} - \tfrac12 \mathbb{E}_q \lVert \nabla \log q \rVert^2}_{\text{constant}}
 
     Four 0-dim tensors, in one over squared units of the data; the last one knows nothing of the model.
 
@@ -175,9 +175,9 @@ def fisher_divergence(model_score, true_score, x, *, relative=False):
 def by_quadrature(model, clean, sigma):
     r"""Both losses on finite data and the constant between them, to ten digits, in one or two dimensions.
 
-    .. math:: J_{\text{ESM}} = \int q(x)\, \tfrac12 \lVert s_\theta(x) - \nabla \log q(x) \rVert^2 dx, \qquad
-       J_{\text{DSM}} = \frac1M \sum_m \int q(x \mid x_m)\, \tfrac12
-       \Bigl\lVert s_\theta(x) + \frac{x - x_m}{\sigma^2} \Bigr\rVert^2 dx
+    .. math:: J_{\text{ESM}} &= \int \tfrac12 \lVert s_\theta - \nabla \log q \rVert^2 \, q\, dx \\
+       J_{\text{DSM}} &= \frac1M \sum_m \int \tfrac12 \Bigl\lVert s_\theta + \tfrac{x - x_m}{\sigma^2} \Bigr\rVert^2
+       q(x \mid x_m)\, dx
 
     with :math:`q(x \mid x_m) = \mathcal{N}(x;\, x_m, \sigma^2 I)` and q their mean, the kernel density estimate with
     h = σ. ``clean`` is (M, d), the :math:`x_m`, with d = 1 or 2; take float64, for the sums are no better than its

@@ -186,7 +186,7 @@ def _learned(sigma):
     generator = _generator()
     model = ScoreNetwork(2, width=64, generator=generator)
     loss = functools.partial(score_matching.denoising, sigma=sigma)
-    train(model, loss, 1000, data=_data(), batch_size=256, generator=generator)
+    train(model, loss, 700, data=_data(), batch_size=256, generator=generator)
     return model
 
 
@@ -194,7 +194,7 @@ def _learned(sigma):
 def _mean_targets(sigma):
     """The mean of −z/σ over the noisy points in each cell of a lattice: centres and means (cells, 2)."""
     generator = _generator(2)
-    clean = _data()[torch.randint(len(_data()), (400_000,), generator=generator)]
+    clean = _data()[torch.randint(len(_data()), (200_000,), generator=generator)]
     noise = torch.randn(clean.shape, generator=generator)
     margin = (EXTENT[1] - EXTENT[0]) / CELLS / 2
     centres, shape = plots.lattice(
@@ -305,48 +305,56 @@ def training(step=100, sigma=0.2, weighted=False):
 
 
 NOISES = [0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.8]
-AMOUNTS = [50, 500, 5000]
+AMOUNTS = [300, 3000, 30000]
+_BUMPS = np.linspace(-4, 5, 25)
+
+
+def _features(x):
+    """A field with 27 weights: 25 bumps and a straight line. (n, 1) → (n, 27)"""
+    return torch.cat([torch.exp(-2 * (x - torch.from_numpy(_BUMPS)).square()), x, torch.ones_like(x)], 1)
+
+
+def _least_squares(sigma, n_pairs, seed):
+    """The weights of the least denoising loss on n pairs; a trace of ridge keeps bumps without a point at zero."""
+    generator = _generator(seed)
+    clean = LINE.sample(n_pairs, generator).double()
+    noise = torch.randn(n_pairs, 1, generator=generator).double()
+    features = _features(clean + sigma * noise)
+    ridge = 1e-6 * n_pairs * torch.eye(features.shape[1], dtype=torch.float64)
+    return torch.linalg.solve(features.T @ features + ridge, features.T @ (-noise / sigma))
 
 
 @functools.cache
-def _by_noise(n_data):
-    """For each of NOISES: a network trained on n data by denoising with it, and three relative errors.
+def _by_noise(n_pairs, fits=8):
+    """For each of NOISES: the weights of one fit, and relative errors at points of p, means over fits.
 
-    Of p_σ from p, of the network from p_σ, and of the network from p; all at points of p.
+    Of ∇log p_σ from ∇log p, of the fit from ∇log p_σ, of the fit from ∇log p.
     """
-    rows, models = [], []
-    test = LINE.sample(4000, _generator(99))
+    x = LINE.sample(4000, _generator(99)).double()
+    truth = LINE.score(x)
+    drawn, rows = [], []
     for sigma in NOISES:
-        generator = _generator(5)
-        data = LINE.sample(n_data, generator)
-        model = ScoreNetwork(1, width=32, generator=generator)
-        loss = functools.partial(score_matching.denoising, sigma=sigma)
-        train(model, loss, 600, data=data, batch_size=256, generator=generator)
-        blurred = LINE.smoothed(sigma)
-        rows.append(
-            (
-                _error(blurred.score, LINE.score, test),
-                _error(lambda x, m=model, b=blurred: m(x) - b.score(x) + LINE.score(x), LINE.score, test),
-                _error(model, LINE.score, test),
-            )
-        )
-        models.append(model)
-    return models, np.array(rows).T
+        weights = [_least_squares(sigma, n_pairs, seed) for seed in range(fits)]
+        blurred, learned = LINE.smoothed(sigma).score(x), torch.stack([_features(x) @ w for w in weights])
+        parts = [blurred - truth, learned - blurred, learned - truth]
+        rows.append([(part.square().mean() / truth.square().mean()).item() for part in parts])
+        drawn.append(weights[0])
+    return drawn, np.array(rows).T
 
 
 @plots.styled
-def sigma(sigma=0.3, n_data=500):
-    """What a network learns at one noise, against the targets it sees; and the parts of its error against the noise."""
-    models, errors = _by_noise(n_data)
+def sigma(sigma=0.2, n_pairs=3000):
+    """What n pairs teach at one noise, against the targets; and the parts of the error against the noise."""
+    weights, errors = _by_noise(n_pairs)
     at = NOISES.index(sigma)
     figure, (ax, side) = plots.canvas(1, 2, height=3.5, gridspec_kw={"width_ratios": [1.1, 1]})
     generator = _generator(8)
     clean, noise = LINE.sample(1500, generator), torch.randn(1500, 1, generator=generator)
     ax.plot(clean + sigma * noise, -noise / sigma, ".", color=plots.FAINT, markersize=1.5, alpha=0.5)
-    x = torch.linspace(-3.5, 4, 400)[:, None]
+    x = torch.linspace(-3.5, 4, 400, dtype=torch.float64)[:, None]
     ax.plot(x, LINE.score(x), color=plots.TRUTH)
     ax.plot(x, LINE.smoothed(sigma).score(x), color=plots.CONTRAST)
-    ax.plot(x, models[at](x).detach(), color=plots.ESTIMATE)
+    ax.plot(x, _features(x) @ weights[at], color=plots.ESTIMATE)
     ax.set(xlim=(-3.5, 4), ylim=(-16, 16), xlabel="x", yticks=[])
     for y, text, color in (
         (0.92, "∇log p", plots.TRUTH),
@@ -358,10 +366,9 @@ def sigma(sigma=0.3, n_data=500):
     for error, (color, name, y) in zip(100 * errors, parts, strict=True):
         side.loglog(NOISES, error, color=color)
         side.loglog(sigma, error[at], "o", color=color)
-        plots.label(
-            side, 0.04, y - 0.04, name, GREY if color == plots.FAINT else color, ha="left", transform=side.transAxes
-        )
-    side.set(xlim=(0.045, 0.9), ylim=(0.02, 200), xlabel="noise σ", ylabel="error in %")
+        ink = GREY if color == plots.FAINT else color
+        plots.label(side, 0.04, y - 0.04, name, ink, ha="left", transform=side.transAxes, bbox=PAPER)
+    side.set(xlim=(0.045, 0.9), ylim=(0.05, 400), xlabel="noise σ", ylabel="error in %")
     side.set_xticks([0.05, 0.1, 0.2, 0.5], ["0.05", "0.1", "0.2", "0.5"])
     side.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     side.minorticks_off()
