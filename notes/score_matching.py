@@ -176,8 +176,8 @@ def by_quadrature(model, clean, sigma):
     r"""Both losses on finite data and the constant between them, to ten digits, in one or two dimensions.
 
     .. math:: J_{\text{ESM}} &= \int \tfrac12 \lVert s_\theta - \nabla \log q \rVert^2 \, q\, dx \\
-       J_{\text{DSM}} &= \frac1M \sum_m \int \tfrac12 \Bigl\lVert s_\theta + \tfrac{x - x_m}{\sigma^2} \Bigr\rVert^2
-       q(x \mid x_m)\, dx
+       J_{\text{DSM}} &= \frac1M \sum_m \int \tfrac12 \lVert s_\theta + \tfrac{x - x_m}{\sigma^2} \rVert^2 \\
+       &\qquad\quad \cdot q(x \mid x_m)\, dx
 
     with :math:`q(x \mid x_m) = \mathcal{N}(x;\, x_m, \sigma^2 I)` and q their mean, the kernel density estimate with
     h = σ. ``clean`` is (M, d), the :math:`x_m`, with d = 1 or 2; take float64, for the sums are no better than its
