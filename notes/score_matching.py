@@ -31,7 +31,7 @@ class Losses(NamedTuple):
     >>> import torch
     >>> from notes.score_matching import by_quadrature
     >>> losses = by_quadrature(lambda x: -x, torch.zeros(1, 1), sigma=0.5)
-    >>> [round(loss.item(), 4) for loss in losses]  # q is N(0, ¼): ½ · 9/4, twice
+    >>> [round(loss.item(), 4) for loss in losses]  # q is N(0, ¼)
     [1.125, 1.125, 0.0, 0.0]
     """
 
