@@ -72,14 +72,14 @@ def as_html(data, anchor=None, listed=None):
     On the site it has an anchor, and its tick leads to where it is listed.
     """
     data = {key: html.escape(value) for key, value in data.items()}
-    place = f' id="{anchor}"' if anchor else ""
+    place = f' id="{html.escape(anchor)}"' if anchor else ""
     tick = '<span aria-hidden="true">✓</span>'
     if listed:
-        tick = f'<a href="{listed}" title="Among all claims" aria-label="Among all claims">✓</a>'
+        tick = f'<a href="{html.escape(listed)}" aria-label="Among all claims">✓</a>'
     return (
-        f'<div class="claim"{place}>{tick} ' + "{statement}: "
-        "measured <b>{measured}</b>, expected <b>{expected}</b> <small>(tolerance {tolerance})</small></div>"
-    ).format(**data)
+        f'<div class="claim"{place}>{tick} {data["statement"]}: measured <b>{data["measured"]}</b>, '
+        f"expected <b>{data['expected']}</b> <small>(tolerance {data['tolerance']})</small></div>"
+    )
 
 
 def as_link(data, uri):

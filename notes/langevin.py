@@ -44,12 +44,12 @@ def langevin(score, x0, step_size, n_steps, *, temperature=1.0, generator=None, 
     >>> import torch
     >>> from notes.langevin import langevin
     >>> generator = torch.Generator().manual_seed(0)
-    >>> x0 = torch.zeros(10_000, 1)
-    >>> path = langevin(lambda x: -x, x0, 0.5, 100, generator=generator)
+    >>> x0 = torch.zeros(100_000, 1)
+    >>> path = langevin(lambda x: -x, x0, 1.0, 20, generator=generator)
     >>> path.shape  # states, particles, dimensions
-    torch.Size([101, 10000, 1])
-    >>> print(f"{path[-1].var():.1f}")  # 1 but for the bias of the step, 4/3
-    1.3
+    torch.Size([21, 100000, 1])
+    >>> print(f"{path[-1].var():.1f}")  # not 1: the bias of so long a step
+    2.0
     """
     x, step_size, n_steps, record_every = _check_walk(x0, step_size, n_steps, record_every, generator)
     check.function("score", score)

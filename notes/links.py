@@ -12,6 +12,10 @@ import jupytext
 from docutils import nodes
 from IPython.core.inputtransformer2 import TransformerManager
 from sphinx import addnodes
+from sphinx.util import logging
+
+_LOGGER = logging.getLogger(__name__)
+_WORDS = (nodes.Text, nodes.inline, nodes.emphasis, nodes.strong, nodes.literal, nodes.math)
 
 
 def imported(cells):
@@ -85,14 +89,24 @@ def _definition(builder, item):
     """A definition's first paragraph as HTML that may stand in a line, without its links."""
     words = next(item.findall(nodes.paragraph)).deepcopy()
     for link in list(words.findall(addnodes.pending_xref)):
-        link.replace_self(link.children)
+        if link["reftype"] == "term":
+            link.replace_self(link.children)
+    for other in [node for node in words.children if not isinstance(node, _WORDS)]:
+        _LOGGER.warning(
+            "a definition begins with a paragraph of words, formulas and {term} alone, found %s",
+            other.astext() or other.tagname,
+            location=item,
+            type="glossary",
+        )
+        other.replace_self(nodes.Text(other.astext()))
     return builder.render_partial(nodes.inline("", "", *words.children))["fragment"].strip()
 
 
-def state(env, held):
+def state(env, held, order):
     """All that links depend on: where it changes, pages are written anew."""
     places = {name: entry[:2] for name, entry in env.get_domain("py").objects.items()}
-    return places, {name: (document["uses"], document["terms"]) for name, document in held.items()}
+    documents = {name: (entry["uses"], entry["terms"], entry["lists_claims"]) for name, entry in held.items()}
+    return places, documents, [(name, env.titles[name].astext()) for name in order]
 
 
 def resolve(app, doctree, docname, held, order):
@@ -105,7 +119,10 @@ def resolve(app, doctree, docname, held, order):
         if chapters:
             entry[-1] += _used_in([(app.env.titles[name].astext(), relative(name)) for name in chapters])
     if not held[docname]["terms"]:  # the glossary itself needs no second copy of its definitions
-        _define_terms(doctree, {name: text for document in held.values() for name, text in document["terms"].items()})
+        definitions = {name: text for document in held.values() for name, text in document["terms"].items()}
+        shown = _define_terms(doctree, definitions)
+        if any('class="math' in definition for definition in shown):  # or Sphinx leaves MathJax out
+            app.env.get_domain("math").data["has_equations"][docname] = True
 
 
 def _link_uses(doctree, uses, entries, relative):
@@ -137,18 +154,28 @@ def _used_in(chapters):
 
 
 def _define_terms(doctree, definitions):
-    links = [node.parent for node in doctree.findall(nodes.inline) if "std-term" in node["classes"]]
-    for number, link in enumerate(links, start=1):
-        definition = definitions[link["refuri"].partition("#")[2]]
-        link.replace_self(
-            Term("", "", *link.children, uri=link["refuri"], definition=definition, ids=[f"definition-{number}"])
-        )
+    """Make each term show its definition. Returns the definitions."""
+    found = [node.parent for node in doctree.findall(nodes.inline) if "std-term" in node["classes"]]
+    links = [node for node in found if isinstance(node, nodes.reference)]  # Sphinx has warned of the others
+    shown = [definitions[link["refuri"].partition("#")[2]] for link in links]
+    for number, (link, definition) in enumerate(zip(links, shown, strict=True), start=1):
+        place = f"shown-definition-{number}"
+        link.replace_self(Term("", "", *link.children, uri=link["refuri"], definition=definition, ids=[place]))
+    return shown
 
 
 def numpydoc(app, what, name, obj, options, lines):
     """The docstrings' layout in Napoleon's terms: in ``name : what it is`` stands no type, and a Source is no field."""
-    text = re.sub(r"^(\S.*?) : (.*)$", r"\1\n    \2", "\n".join(lines), flags=re.MULTILINE)
-    lines[:] = re.sub(r"^(?=Sources?: )", "\n", text, flags=re.MULTILINE).split("\n")
+    out, in_list = [], False
+    for line in lines:
+        if line.startswith("---"):
+            in_list = out[-1] in ("Parameters", "Returns", "Raises")
+        elif not line:
+            in_list = False
+        if in_list:
+            line = re.sub(r"^(\S.*?) : ", r"\1\n    ", line)
+        out += re.sub(r"^(?=Sources?: )", "\n", line).split("\n")
+    lines[:] = out
 
 
 def without_fields(app, what, name, obj, skip, options):

@@ -9,8 +9,9 @@ import torch
 from matplotlib import collections, colors
 from matplotlib.figure import Figure
 
-# Colours by role, told apart by the colour-blind (Okabe & Ito).
-TRUTH, ESTIMATE, CONTRAST, FAINT = "#222222", "#0072B2", "#D55E00", "#9A9A9A"
+# Colours by role, told apart by the colour-blind (Okabe & Ito). MUTED is FAINT for words, which must be legible.
+TRUTH, ESTIMATE, CONTRAST, FAINT, MUTED = "#222222", "#0072B2", "#D55E00", "#9A9A9A", "#666666"
+PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # the box behind a label that lines would cross
 _WHEEL = colors.LinearSegmentedColormap.from_list(
     "wheel", ["#0072B2", "#00A07A", "#E0A100", "#D55E00", "#B5478F", "#0072B2"]
 )
@@ -146,10 +147,24 @@ def arrows(ax, field, extent, n=17, color=FAINT):
     """
     margin = (extent[1] - extent[0]) / n / 2
     x, _ = lattice((extent[0] + margin, extent[1] - margin, extent[2] + margin, extent[3] - margin), n)
-    v = field(x).detach()
+    arrows_at(ax, x, field(x).detach(), (extent[1] - extent[0]) / n, color)
+
+
+def arrows_at(ax, x, v, spacing, color=FAINT):
+    """The arrows v (n, 2) at points x (n, 2) of a lattice, as :func:`arrows` draws them: the longest fills its spacing.
+
+    Example
+    -------
+    >>> import torch
+    >>> from notes.plots import arrows_at, canvas
+    >>> figure, ax = canvas()
+    >>> x = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+    >>> arrows_at(ax, x, -x, spacing=1.0)
+    >>> ax.collections[0].N
+    2
+    """
     length = v.norm(dim=1, keepdim=True).clamp_min(1e-12)
     u = (v / length.sqrt() / length.max().sqrt()).numpy()
-    spacing = (extent[1] - extent[0]) / n
     scale = 1 / (0.9 * spacing)
     ax.quiver(*x.T.numpy(), *u.T, angles="xy", scale_units="xy", scale=scale, width=0.0035, color=color, pivot="mid")
 

@@ -30,9 +30,10 @@ class Losses(NamedTuple):
     -------
     >>> import torch
     >>> from notes.score_matching import by_quadrature
-    >>> losses = by_quadrature(lambda x: -x, torch.zeros(1, 1), sigma=0.5)
-    >>> [round(loss.item(), 4) for loss in losses]  # q is N(0, ¼)
-    [1.125, 1.125, 0.0, 0.0]
+    >>> clean = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
+    >>> losses = by_quadrature(lambda x: -x, clean, sigma=1.0)
+    >>> [round(loss.item(), 4) for loss in losses]
+    [0.2752, 0.5, 0.2248, 0.2248]
     """
 
     explicit: torch.Tensor
@@ -127,11 +128,11 @@ def sliced(model, x, n_projections=1, generator=None):
     -------
     >>> import torch
     >>> from notes.score_matching import sliced
-    >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]]).repeat(50_000, 1)
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(50_000, 1)
     >>> generator = torch.Generator().manual_seed(0)
     >>> loss = sliced(lambda x: -x, x, generator=generator)
-    >>> print(f"{loss:.2f}")  # as the implicit loss
-    -0.75
+    >>> print(f"{loss:.1f}")  # as the implicit loss, −2 + ½
+    -1.5
     """
     n_projections = check.count("n_projections", n_projections)
     x, score = _with_gradient(model, x)
@@ -173,7 +174,7 @@ def fisher_divergence(model_score, true_score, x, *, relative=False):
 
 
 def by_quadrature(model, clean, sigma):
-    r"""Both losses on finite data and the constant between them, to ten digits, in one or two dimensions.
+    r"""Both losses on finite data and the constant between them, by quadrature, in one or two dimensions.
 
     .. math:: J_{\text{ESM}} &= \int \tfrac12 \lVert s_\theta - \nabla \log q \rVert^2 \, q\, dx \\
        J_{\text{DSM}} &= \frac1M \sum_m \int \tfrac12 \lVert s_\theta + \tfrac{x - x_m}{\sigma^2} \rVert^2 \\
@@ -181,9 +182,10 @@ def by_quadrature(model, clean, sigma):
 
     with :math:`q(x \mid x_m) = \mathcal{N}(x;\, x_m, \sigma^2 I)` and q their mean, the kernel density estimate with
     h = σ. ``clean`` is (M, d), the :math:`x_m`, with d = 1 or 2; take float64, for the sums are no better than its
-    dtype. Both integrals are sums over one even grid of nodes at most σ/8 apart. For a ``model`` as smooth as q they
-    are off by less than 1e-10 of J_DSM, and difference and constant agree to rounding. ValueError where that takes more
-    than 2²⁰ nodes. Differentiable in the parameters of ``model``. Returns :class:`Losses`.
+    dtype. Both integrals are sums over one even grid of nodes at most σ/8 apart. For a ``model`` as smooth as q all
+    four are off by less than 1e-10 of J_DSM or of d/2σ², whichever is larger, and difference and constant agree to
+    rounding. ValueError where that takes more than 2²⁰ nodes. Differentiable in the parameters of ``model``; where that
+    is not wanted, ``torch.no_grad`` keeps the memory small. Returns :class:`Losses`.
 
     Example
     -------
@@ -227,8 +229,8 @@ def by_sampling(model, clean, sigma, n, generator=None):
     r"""Both losses on finite data and the constant between them, from n noisy points, with their standard errors.
 
     Everything is measured at the same points x = x′ + σz, x′ drawn from the rows of ``clean`` (M, d), in any d; the
-    difference and the constant thus have errors of their own. Returns two :class:`Losses`: the means and their standard
-    errors.
+    difference and the constant thus have errors of their own. Takes memory for all n points at once. Returns two
+    :class:`Losses`: the means and their standard errors.
 
     Example
     -------

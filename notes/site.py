@@ -155,7 +155,7 @@ def merge(app, env, docnames, other):
 def pages_again(app, env):
     """What is written though it was not read: pages that show claims of others, in the table or in a quote, and every
     page where links change."""
-    before, env.notes_links = getattr(env, "notes_links", None), links.state(env, _held(env))
+    before, env.notes_links = getattr(env, "notes_links", None), links.state(env, _held(env), in_reading_order(env))
     if env.notes_links != before:
         return list(env.found_docs)
     return [docname for docname, held in _held(env).items() if held["lists_claims"] or held["quotes_claims"]]

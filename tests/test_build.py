@@ -98,6 +98,9 @@ def test_a_figure_and_a_claim_that_fail_are_named_and_fail_each_time(troubled):
 def broken_page(book):
     with (book / "book" / "intro.md").open("a", encoding="utf-8") as page:
         page.write("\n```{nonesuch}\n```\nSee {numref}`fig-tiny-none` and {claim}`Nothing is something`.\n")
+        page.write("\nNo {term}`nonesuch`, and {numref}`fig-tiny-never` on the next page.\n")
+    with (book / "book" / "glossary.md").open("a", encoding="utf-8") as page:
+        page.write("\n```{glossary}\ncrate\n  A box, see {numref}`fig-tiny-bars`.\n```\n")
     return [build(book), build(book)]
 
 
@@ -107,6 +110,9 @@ def test_a_page_that_sphinx_warns_of_fails_each_time(troubled):
         assert "Unknown directive type: 'nonesuch'" in done.stdout  # seen when the page is read
         assert "undefined label: 'fig-tiny-none'" in done.stdout  # seen when it is written
         assert "one claim must state “Nothing is something”, found none" in done.stdout
+        assert "term not in glossary: 'nonesuch'" in done.stdout
+        assert "undefined label: 'fig-tiny-never'" in done.stdout  # a bad term does not hide what comes after it
+        assert "a definition begins with a paragraph of words, formulas and {term} alone, found" in done.stdout
         assert "The book was not built" in done.stdout.splitlines()[-1]
         assert "executed in" not in done.stdout  # what ran well is not run again
 

@@ -140,6 +140,6 @@ addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   for (const term of document.querySelectorAll(".term:is(:hover, :focus-within)")) {
     term.classList.add("closed");
-    for (const left of ["pointerleave", "focusout"]) term.addEventListener(left, () => term.classList.remove("closed"), { once: true });
+    for (const back of ["pointerenter", "focusin"]) term.addEventListener(back, () => term.classList.remove("closed"), { once: true });
   }
 });

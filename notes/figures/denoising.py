@@ -16,21 +16,10 @@ LINE = GaussianMixture([[2.0], [-2.0]], [0.5, 0.2], [0.6, 0.4])
 PLANE = GaussianMixture([[2.0, 0.0], [-2.0, 0.0]], [0.5, 0.2], [0.6, 0.4])
 MOONS = mixtures.two_moons(std=0.2)
 EXTENT = (-2.4, 2.4, -2.0, 2.0)
-PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # behind a label that lines would cross
-GREY = "#666666"  # words about what is drawn in plots.FAINT
 
 
 def _generator(seed=0):
     return torch.Generator().manual_seed(seed)
-
-
-def _error(field, truth, x):
-    with torch.no_grad():
-        return score_matching.fisher_divergence(field, truth, x, relative=True).item()
-
-
-def _percent(error):
-    return f"{100 * error:.2g} %" if error < 0.1 else f"{100 * error:.0f} %"
 
 
 @functools.cache
@@ -105,7 +94,7 @@ def average(n_pairs=30, sigma=0.4):
     side.loglog(MEETING, spread / np.sqrt(MEETING), color=plots.FAINT, linewidth=1)
     side.loglog(MEETING, gaps[np.array(MEETING) - 1], "o", color=plots.FAINT, markersize=5)
     side.loglog(n_pairs, gaps[n_pairs - 1], "o", color=plots.ESTIMATE, markersize=9)
-    plots.label(side, 30, 1.6 * spread / 30**0.5, "$∝ 1/\\sqrt{n}$", GREY, ha="left")
+    plots.label(side, 30, 1.6 * spread / 30**0.5, "$∝ 1/\\sqrt{n}$", plots.MUTED, ha="left")
     side.set(xlim=(0.7, 15000), ylim=(1e-3, 10), xlabel="pairs n", ylabel="relative error of the mean")
     side.set_xticks([1, 100, 10000], ["1", "100", "10⁴"])
     side.set_yticks([0.001, 0.01, 0.1, 1, 10], ["0.1 %", "1 %", "10 %", "1", "10"])
@@ -129,7 +118,7 @@ def _corners():
 
 
 def _field_at(theta):
-    """A closed curve through the space of weights, θ turns along it: the network there, scaled to a score's size."""
+    """A closed curve through the space of weights, θ turns along it: twice the network there, less x."""
     network = copy.deepcopy(_corners()[0])
     turn = 2 * np.pi * theta
     with torch.no_grad():
@@ -163,7 +152,7 @@ def constant(theta=0.35, sigma=0.3):
     side.plot([theta] * 2, [explicit[at], denoising[at]], "o-", color=plots.TRUTH, linewidth=2.5, markersize=5)
     top = 1.25 * denoising.max()
     ha = "left" if theta < 0.15 else "right" if theta > 0.85 else "center"
-    plots.label(side, theta, denoising[at] + 0.03 * top, f"{difference[at]:.6f}", ha=ha, bbox=PAPER)
+    plots.label(side, theta, denoising[at] + 0.03 * top, f"{difference[at]:.6f}", ha=ha, bbox=plots.PAPER)
     plots.label(side, 0.02, 0.93, "$J_{DSM}$", plots.CONTRAST, ha="left", transform=side.transAxes)
     plots.label(side, 0.17, 0.93, "$J_{ESM}$", plots.ESTIMATE, ha="left", transform=side.transAxes)
     plots.label(side, 0.99, 0.93, f"C = {number[0]:.6f}", ha="right", transform=side.transAxes)
@@ -192,23 +181,17 @@ def _learned(sigma):
 
 @functools.cache
 def _mean_targets(sigma):
-    """The mean of −z/σ over the noisy points in each cell of a lattice: centres and means (cells, 2)."""
+    """The mean of −z/σ over the noisy points in each cell of a lattice that has some: centres and means (cells, 2)."""
     generator = _generator(2)
     clean = _data()[torch.randint(len(_data()), (200_000,), generator=generator)]
     noise = torch.randn(clean.shape, generator=generator)
-    margin = (EXTENT[1] - EXTENT[0]) / CELLS / 2
-    centres, shape = plots.lattice(
-        (EXTENT[0] + margin, EXTENT[1] - margin, EXTENT[2] + margin, EXTENT[3] - margin), CELLS
-    )
-    edges = [torch.linspace(a, b, n + 1) for a, b, n in zip(EXTENT[::2], EXTENT[1::2], shape[::-1], strict=True)]
-    column, row = (
-        torch.bucketize(x.contiguous(), e) - 1 for x, e in zip((clean + sigma * noise).T, edges, strict=True)
-    )
-    inside = (column >= 0) & (column < shape[1]) & (row >= 0) & (row < shape[0])
-    cell = (row * shape[1] + column)[inside]
-    count = torch.bincount(cell, minlength=len(centres))
-    sums = torch.zeros(len(centres), 2).index_add_(0, cell, -noise[inside] / sigma)
-    return centres, torch.where(count[:, None] >= 30, sums / count[:, None], torch.nan)
+    places, targets = (clean + sigma * noise).numpy(), (-noise / sigma).numpy()
+    edges = [np.linspace(*EXTENT[:2], CELLS + 1), np.linspace(*EXTENT[2:], round(CELLS * 5 / 6) + 1)]
+    count, *sums = (np.histogram2d(*places.T, edges, weights=weights)[0] for weights in (None, *targets.T))
+    seen = count >= 30
+    centres = np.meshgrid(*((edge[1:] + edge[:-1]) / 2 for edge in edges), indexing="ij")
+    columns = np.stack([*(c[seen] for c in centres), *(total[seen] / count[seen] for total in sums)], 1)
+    return torch.from_numpy(columns).float().split(2, dim=1)
 
 
 @plots.styled
@@ -216,30 +199,22 @@ def bridge(h=0.2):
     """One number, four pictures: the estimate, its score, the mean of the denoising targets and a learned field."""
     q = kernel_density(_data(), h)
     centres, means = _mean_targets(h)
-    fields = [None, q.score, lambda x: means, _learned(h)]
-    names = ["q", "∇log q: the explicit target", "mean of the targets −z/σ", "the field learned from −z/σ"]
-    colors = [plots.TRUTH, plots.TRUTH, plots.CONTRAST, plots.ESTIMATE]
     figure, axes = plots.canvas(2, 2, height=5.6)
-    seen = ~means.isnan().any(1)
-    for ax, field, name, color in zip(axes.flat, fields, names, colors, strict=True):
+    panels = [
+        ("q", None, plots.TRUTH),
+        ("∇log q: the explicit target", q.score(centres), plots.TRUTH),
+        ("mean of the targets −z/σ", means, plots.CONTRAST),
+        ("the field learned from −z/σ", _learned(h)(centres).detach(), plots.ESTIMATE),
+    ]
+    for ax, (name, field, color) in zip(axes.flat, panels, strict=True):
         plots.plane(ax, EXTENT)
         plots.contours(ax, q, EXTENT, 90)
         if field is None:
             plots.particles(ax, _data(), plots.CONTRAST, 8)
         else:
-            _arrows_where(ax, field, centres, seen, color)
+            plots.arrows_at(ax, centres, field, (EXTENT[1] - EXTENT[0]) / CELLS, color)
         ax.set_xlabel(name, color=color)
     return figure
-
-
-def _arrows_where(ax, field, x, seen, color):
-    """The field at those points of a lattice, on one scale: the longest arrow of the field fills its cell."""
-    v = field(x).detach()[seen]
-    length = v.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    u = (v / length.sqrt() / length.max().sqrt()).numpy()
-    scale = CELLS / (0.9 * (EXTENT[1] - EXTENT[0]))
-    style = {"angles": "xy", "scale_units": "xy", "scale": scale, "width": 0.0045, "pivot": "mid"}
-    ax.quiver(*x[seen].T.numpy(), *u.T, color=color, **style)
 
 
 STEPS = [0, 10, 30, 100, 300, 1000]
@@ -299,7 +274,7 @@ def training(step=100, sigma=0.2, weighted=False):
     side.plot(steps[steps <= place], smooth[steps <= place], color=plots.ESTIMATE)
     side.plot(place, smooth[place - 10], "o", color=plots.ESTIMATE)
     side.axhline(floor, color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
-    plots.label(side, 1000, floor, f"floor C = {floor:.3g}", ha="right", va="top", bbox=PAPER)
+    plots.label(side, 1000, floor, f"floor C = {floor:.3g}", ha="right", va="top", bbox=plots.PAPER)
     side.set(xlim=(0, 1000), ylim=(0, None), xlabel="step", ylabel="loss")
     return figure
 
@@ -361,13 +336,13 @@ def sigma(sigma=0.2, n_pairs=3000):
         (0.84, "∇log $p_σ$", plots.CONTRAST),
         (0.76, "learned", plots.ESTIMATE),
     ):
-        plots.label(ax, 0.98, y, text, color, ha="right", transform=ax.transAxes, bbox=PAPER)
+        plots.label(ax, 0.98, y, text, color, ha="right", transform=ax.transAxes, bbox=plots.PAPER)
     parts = (plots.CONTRAST, "smoothing", 0.06), (plots.FAINT, "learning", 0.16), (plots.ESTIMATE, "both", 0.26)
     for error, (color, name, y) in zip(100 * errors, parts, strict=True):
         side.loglog(NOISES, error, color=color)
         side.loglog(sigma, error[at], "o", color=color)
-        ink = GREY if color == plots.FAINT else color
-        plots.label(side, 0.04, y - 0.04, name, ink, ha="left", transform=side.transAxes, bbox=PAPER)
+        ink = plots.MUTED if color == plots.FAINT else color
+        plots.label(side, 0.04, y - 0.04, name, ink, ha="left", transform=side.transAxes, bbox=plots.PAPER)
     side.set(xlim=(0.045, 0.9), ylim=(0.05, 400), xlabel="noise σ", ylabel="error in %")
     side.set_xticks([0.05, 0.1, 0.2, 0.5], ["0.05", "0.1", "0.2", "0.5"])
     side.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
@@ -401,8 +376,10 @@ SIGMAS = [0.25, 0.5, 1, 2]
 
 @functools.cache
 def _standard_pairs():
-    """Two million points x′ of N(0, 1) with their noise z: so many that two decimals of a slope are right."""
-    return torch.randn(2, 2_000_000, generator=_generator(9))
+    """Points x′ of N(0, 1) with their noise z, each noise also as −z and both of mean square 1: slopes are exact."""
+    x, z = torch.randn(2, 1000, generator=_generator(9), dtype=torch.float64)
+    x, z = torch.cat([x, x]), torch.cat([z, -z])
+    return x / x.square().mean().sqrt(), z / z.square().mean().sqrt()
 
 
 def _target(ax, sigma, noise, target):
@@ -476,7 +453,7 @@ def _names(ax, right, wrong):
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     for y, text, color in ((0.92, right, plots.TRUTH), (0.83, wrong, plots.CONTRAST)):
-        plots.label(ax, 0.98, y, text, color, ha="right", transform=ax.transAxes, bbox=PAPER)
+        plots.label(ax, 0.98, y, text, color, ha="right", transform=ax.transAxes, bbox=plots.PAPER)
 
 
 SLIPS = {
@@ -500,7 +477,7 @@ def mistakes(slip="−z/σ²", sigma=0.5):
     hidden = abs(measured - expected) < 0.02 * max(1, abs(expected))
     side.set_axis_off()
     for y, text, size, color in (
-        (0.86, name, 10, GREY),
+        (0.86, name, 10, plots.MUTED),
         (0.5, f"{measured:.2f}".replace("-", "−"), 30, plots.ESTIMATE if hidden else plots.CONTRAST),
         (0.3, f"should be {expected:.3g}", 12, plots.TRUTH),
         (0.1, "nothing to see" if hidden and slip != "no slip" else "", 12, plots.ESTIMATE),
@@ -525,7 +502,7 @@ def _annealed():
     )
     path = [x0]
     for scale in SCALES:
-        score, step_size = PLANE.smoothed(scale).score, 0.1 * scale**2 / 2
+        score, step_size = PLANE.smoothed(scale).score, 0.1 * scale**2
         walk = walks.langevin(score, path[-1], step_size, STEPS_A_LEVEL, generator=generator)
         path.append(walk[-1])
     return plain, torch.stack(path)

@@ -16,7 +16,6 @@ LINE = GaussianMixture([[2.0], [-2.0]], [0.5, 0.2], [0.6, 0.4])
 NORMAL = GaussianMixture([[0.0]], 1.0)
 MOONS = mixtures.two_moons(std=0.2)
 EXTENT = (-2.4, 2.4, -2.0, 2.0)
-PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # behind a label that lines would cross
 
 
 def two_bumps(dim):
@@ -129,10 +128,10 @@ def bandwidth(n_data=200, target="two modes"):
         ax.loglog(at, least, "o", color=color, markersize=8)
         ax.plot([at, at], [1e-6, least], color=color, linewidth=1)
         start = int((error < 3).argmax())
-        plots.label(ax, BANDWIDTHS[start] * 1.06, error[start] * 1.15, name, color, ha="left", bbox=PAPER)
+        plots.label(ax, BANDWIDTHS[start] * 1.06, error[start] * 1.15, name, color, ha="left", bbox=plots.PAPER)
     for h, name, y in ((scott, "Scott", 6), (likeliest, "cross-validated", 14)):
         ax.plot([h, h], [1e-6, y], color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
-        plots.label(ax, h, y, name, bbox=PAPER)
+        plots.label(ax, h, y, name, bbox=plots.PAPER)
     plots.label(ax, best[1] * 1.05, 6e-4, f"{best[1] / best[0]:.1f} × as wide", plots.ESTIMATE, ha="left")
     ax.set(xlim=(0.03, 1.5), ylim=(5e-4, 30), xlabel="bandwidth h", ylabel="relative squared error")
     ax.set_xticks([0.03, 0.1, 0.3, 1], ["0.03", "0.1", "0.3", "1"])
@@ -316,7 +315,7 @@ def dimension(n_data=1000):
     for error, color, name in sorted(lines, key=lambda line: line[0][-1]):
         ax.loglog(MANY_DIMENSIONS, 100 * error, "o-", color=color)
         y = max(100 * error[-1], lowest)
-        plots.label(ax, 21.5, y, name, color, ha="left", va="center", bbox=PAPER)
+        plots.label(ax, 21.5, y, name, color, ha="left", va="center", bbox=plots.PAPER)
         lowest = 1.35 * y
     ax.axhline(100, color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
     plots.label(ax, 1, 107, "no arrows at all", ha="left")
@@ -358,7 +357,7 @@ def objectives(step=100, objective="implicit"):
         chosen = name == objective
         color = plots.ESTIMATE if chosen else plots.FAINT
         side.semilogy(steps, error, color=color, linewidth=2 if chosen else 1)
-        plots.label(side, CHECKED[-1], 1.1 * error[-1], name, color if chosen else "#666666", ha="right")
+        plots.label(side, CHECKED[-1], 1.1 * error[-1], name, color if chosen else plots.MUTED, ha="right")
         if chosen:
             side.semilogy(step, error[steps == step], "o", color=plots.ESTIMATE)
     side.set(xlim=(0, 720), ylim=(1e-3, 2), xlabel="step", ylabel="relative distance")
@@ -381,7 +380,7 @@ def memory(bandwidth=0.05):
     edges = np.linspace(0, 1, 41)
     for x, color, name, y in ((_fresh(), plots.FAINT, "fresh\nfrom p", 0.45), (drawn, plots.ESTIMATE, "from q", 0.85)):
         plots.histogram(side, torch.cdist(x, data).min(1).values, edges, color)
-        color = "#666666" if color == plots.FAINT else color
+        color = plots.MUTED if color == plots.FAINT else color
         plots.label(side, 0.97, y, name, color, ha="right", transform=side.transAxes)
     side.set(xlim=(0, 1), yticks=[], ylim=(0, None), xlabel="distance to the nearest datum")
     side.spines["left"].set_visible(False)

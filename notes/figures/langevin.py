@@ -130,7 +130,7 @@ def fokker_planck(log10_time=0.0):
     side.axhline(40, color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
     plots.label(side, 12, 40.6, "p has 40 %", ha="left")
     side.axvline(1 / (gap * 0.001), color=plots.FAINT, linewidth=1)
-    plots.label(side, 0.7 / (gap * 0.001), 18.5, "1 / gap", "#666666", ha="right")
+    plots.label(side, 0.7 / (gap * 0.001), 18.5, "1 / gap", plots.MUTED, ha="right")
     side.set(xlim=(10, 1e10), ylim=(18, 44), xlabel="steps of τ = 0.001", ylabel="% left of the watershed")
     side.set_xticks([10.0**k for k in (1, 4, 7, 10)])
     return figure
@@ -236,7 +236,7 @@ def start(centre=0.0):
     side.plot(centres, 100 * np.array(exact), color=plots.TRUTH)
     side.plot(centre, 100 * _left(x), "o", color=plots.ESTIMATE, markersize=9)
     side.axhline(40, color=plots.FAINT, linewidth=1, linestyle=(0, (2, 2)))
-    plots.label(side, 2.9, 41, "p has 40 %", "#666666", ha="right")
+    plots.label(side, 2.9, 41, "p has 40 %", plots.MUTED, ha="right")
     side.set(xlim=(-3.2, 3.2), ylim=(0, 100), xlabel="centre of the start", ylabel="% that ends on the left")
     return figure
 

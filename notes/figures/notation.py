@@ -46,7 +46,7 @@ def calculator(update="x + τ s + √τ z", letter=0.2):
     top.set(xlim=(0, 4), ylim=(0, 1))
     top.axis("off")
     plots.label(top, 0, 0.82, f"{update},   {name} = {letter:g}", ha="left", fontsize=14)
-    numbers = [("drift a", a, "#666666"), ("noise b", b, "#666666"), ("step size τ", tau, plots.TRUTH)]
+    numbers = [("drift a", a, plots.MUTED), ("noise b", b, plots.MUTED), ("step size τ", tau, plots.TRUTH)]
     for column, (what, value, ink) in enumerate([*numbers, ("temperature T", temperature, color)]):
         plots.label(top, column, 0.24, f"{value:.3g}", ink, ha="left", fontsize=25)
         plots.label(top, column, 0, what, ink, ha="left")

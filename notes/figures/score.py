@@ -144,7 +144,7 @@ def energy(time=60, temperature=1.0):
         color = plots.ESTIMATE if chosen else plots.FAINT
         side.plot(np.arange(len(path)) * 5, heights.mean(1), color=color)
         y = 0.84 if other else 0.14
-        plots.label(side, 295, y, names[other], color if chosen else "#666666", ha="right")
+        plots.label(side, 295, y, names[other], color if chosen else plots.MUTED, ha="right")
     ax.plot(path[now, beads, 0], heights[now, beads], "o", color=plots.ESTIMATE, markersize=7, alpha=0.7)
     side.plot(time, heights[now].mean(), "o", color=plots.ESTIMATE, markersize=8, clip_on=False)
     side.axhline(mean - lowest, color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))

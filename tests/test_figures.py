@@ -1,0 +1,65 @@
+"""What the figures compute before they draw, against something independent of it."""
+
+import numpy as np
+import pytest
+import torch
+
+from notes import score_matching
+from notes.figures import denoising
+from notes.mixtures import kernel_density
+
+
+@pytest.mark.parametrize("sigma", [0.2, 0.4, 0.8])
+def test_the_clean_points_of_one_place_average_to_tweedies(sigma):
+    clean = denoising._clean_given_noisy(sigma)
+    error = clean.std(0) / len(clean) ** 0.5
+    expected = denoising.PLACE[0] + sigma**2 * denoising.MOONS.smoothed(sigma).score(denoising.PLACE)[0]
+    assert ((clean.mean(0) - expected).abs() < 5 * error).all()
+
+
+@pytest.mark.parametrize("sigma", denoising.TRAINED)
+def test_the_floor_of_the_training_is_the_loss_of_the_exact_score(sigma):
+    generator = torch.Generator().manual_seed(5)
+    blurred = denoising.MOONS.smoothed(sigma)
+    parts = denoising.MOONS.sample(200_000, generator).split(2000)
+    losses = torch.stack([score_matching.denoising(blurred.score, part, sigma, generator) for part in parts])
+    floor, learnable = denoising._floor(sigma)
+    assert floor + learnable == pytest.approx(1 / sigma**2)
+    error = losses.std() / len(losses) ** 0.5
+    error_of_floor = 0.5 * blurred.score(parts[0]).square().sum(1).std() / 40_000**0.5
+    assert losses.mean().item() == pytest.approx(floor, abs=5 * error.hypot(error_of_floor).item())
+
+
+@pytest.mark.parametrize("h", [0.1, 0.2, 0.6])
+def test_the_mean_target_in_a_cell_is_the_mean_score_there(h):
+    centres, means = denoising._mean_targets(h)
+    assert len(centres) > 50
+    q = kernel_density(denoising._data(), h)
+    rows = round(denoising.CELLS * 5 / 6)
+    width, height = 4.8 / denoising.CELLS, 4.0 / rows
+    steps = (torch.arange(20) + 0.5) / 20 - 0.5
+    x = centres[:, None] + torch.cartesian_prod(width * steps, height * steps)
+    weight = q.log_prob(x.reshape(-1, 2)).exp().reshape(len(centres), -1, 1)
+    exact = (weight * q.score(x.reshape(-1, 2)).reshape(x.shape)).sum(1) / weight.sum(1)
+    assert ((means - exact).abs() < 5 / (h * 30**0.5)).all()  # at least 30 targets a cell, each with a spread below 1/h
+    assert (means - exact).square().mean() < 0.01 * exact.square().mean()
+
+
+def test_the_annealed_walk_repairs_the_shares():
+    plain, path = denoising._annealed()
+    for walk, expected in ((plain, 0.171), (path, 0.4)):
+        share = (walk[-1, :, 0] < denoising.WATERSHED).double().mean().item()
+        assert share == pytest.approx(expected, abs=5 * (expected * (1 - expected) / 2000) ** 0.5 + 0.005)
+    assert denoising.SCALES[0] == pytest.approx(4)
+    assert denoising.SCALES[-1] == pytest.approx(0.05)
+    assert len(path) == denoising.LEVELS + 1
+
+
+def test_more_pairs_move_the_best_noise_to_the_left():
+    errors = [denoising._by_noise(n)[1] for n in denoising.AMOUNTS]
+    best = [int(np.argmin(both)) for _, _, both in errors]
+    assert best == sorted(best, reverse=True)
+    assert best[0] > best[-1]
+    for smoothing, learning, _ in errors:
+        assert (np.diff(smoothing) > 0).all()
+        assert learning[0] > learning[-1]
