@@ -42,10 +42,10 @@ def pairs(sigma=0.3, n_pairs=100):
     plots.particles(ax, noisy, plots.ESTIMATE, 10)
     plots.particles(ax, clean, plots.TRUTH, 7)
     length = (noise / sigma).norm(dim=1).mean()
-    plots.label(ax, 0.02, 0.93, "clean x′", ha="left", transform=ax.transAxes)
-    plots.label(ax, 0.02, 0.86, "noisy x = x′ + σz", plots.ESTIMATE, ha="left", transform=ax.transAxes)
-    text = f"mean length of −z/σ: {length:.3g}"
-    plots.label(ax, 0.98, 0.93, text, plots.ESTIMATE, ha="right", transform=ax.transAxes)
+    corner = {"transform": ax.transAxes, "bbox": plots.PAPER}
+    plots.label(ax, 0.02, 0.93, "clean x′", ha="left", **corner)
+    plots.label(ax, 0.02, 0.86, "noisy x = x′ + σz", plots.ESTIMATE, ha="left", **corner)
+    plots.label(ax, 0.98, 0.93, f"mean length of −z/σ: {length:.3g}", plots.ESTIMATE, ha="right", **corner)
     return figure
 
 
@@ -337,12 +337,12 @@ def sigma(sigma=0.2, n_pairs=3000):
         (0.76, "learned", plots.ESTIMATE),
     ):
         plots.label(ax, 0.98, y, text, color, ha="right", transform=ax.transAxes, bbox=plots.PAPER)
-    parts = (plots.CONTRAST, "smoothing", 0.06), (plots.FAINT, "learning", 0.16), (plots.ESTIMATE, "both", 0.26)
+    parts = (plots.CONTRAST, "smoothing", 0.4), (plots.FAINT, "learning", 0.3), (plots.ESTIMATE, "both", 0.5)
     for error, (color, name, y) in zip(100 * errors, parts, strict=True):
         side.loglog(NOISES, error, color=color)
         side.loglog(sigma, error[at], "o", color=color)
         ink = plots.MUTED if color == plots.FAINT else color
-        plots.label(side, 0.04, y - 0.04, name, ink, ha="left", transform=side.transAxes, bbox=plots.PAPER)
+        plots.label(side, 0.97, y, name, ink, ha="right", transform=side.transAxes, bbox=plots.PAPER)
     side.set(xlim=(0.045, 0.9), ylim=(0.05, 400), xlabel="noise σ", ylabel="error in %")
     side.set_xticks([0.05, 0.1, 0.2, 0.5], ["0.05", "0.1", "0.2", "0.5"])
     side.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
@@ -411,7 +411,7 @@ def _loss(ax, sigma, half, mean):
     for right, slip in zip((explicit, explicit + number), wrong, strict=True):
         ax.plot(theta, right, color=plots.TRUTH, linewidth=5)
         ax.plot(theta, slip, color=plots.CONTRAST)
-    ax.set(xlim=(-0.5, 2.5), ylim=(-0.03 * number, 1.2 * (number + explicit.max())), xlabel="θ", xticks=[0, 1, 2])
+    ax.set(xlim=(-0.5, 2.5), ylim=(-0.03 * number, 1.6 * (number + explicit.max())), xlabel="θ", xticks=[0, 1, 2])
     ax.spines["left"].set_visible(True)
     _names(ax, "$J_{DSM}$ and $J_{ESM}$", "with the slip")
     gap = wrong[1] - wrong[0]
