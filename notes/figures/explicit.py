@@ -205,7 +205,7 @@ def training(step=100, bandwidth=0.2):
     plots.label(side, 1200, y, "q itself", plots.CONTRAST, ha="right", va=side_of_line)
     plots.label(side, 1200, to_p[-1] * 1.12, "from p", plots.CONTRAST, ha="right")
     plots.label(side, 6, 2e-4, "from q:\nthe loss", plots.ESTIMATE, ha="left")
-    side.set(xlim=(5, 1200), ylim=(1e-4, 3), xlabel="step", ylabel="relative distance")
+    side.set(xlim=(5, 1200), ylim=(1e-4, 3), xlabel="step", ylabel="relative divergence")
     side.set_xticks([10, 100, 1000], ["10", "100", "1000"])
     side.minorticks_off()
     return figure
@@ -360,7 +360,7 @@ def objectives(step=100, objective="implicit"):
         plots.label(side, CHECKED[-1], 1.1 * error[-1], name, color if chosen else plots.MUTED, ha="right")
         if chosen:
             side.semilogy(step, error[steps == step], "o", color=plots.ESTIMATE)
-    side.set(xlim=(0, 720), ylim=(1e-3, 2), xlabel="step", ylabel="relative distance")
+    side.set(xlim=(0, 720), ylim=(1e-3, 2), xlabel="step", ylabel="relative divergence")
     side.minorticks_off()
     return figure
 
