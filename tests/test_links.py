@@ -290,6 +290,14 @@ def test_the_fields_of_a_named_tuple_are_no_entries_and_all_else_is():
     assert links.without_fields(None, "module", "one", 1, False, None) is None
 
 
+def test_a_definition_with_a_formula_brings_mathjax_to_a_page_that_has_none(tiny_book):
+    page = soup(tiny_book / "_build" / "html" / "book" / "quotes.html")
+    assert page.select_one("article .term .definition .math")
+    assert not page.select_one("article .math:not(.definition .math)")
+    assert page.select_one('script[src*="mathjax"]')
+    assert [place["id"] for place in page.select(".definition")] == ["shown-definition-1"]
+
+
 # A page follows what it links to
 
 
