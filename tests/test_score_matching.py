@@ -415,24 +415,24 @@ class TestDifferentiation:
         torch.testing.assert_close(loss(model, x, *arguments), loss(p.score, x, *again), rtol=1e-10, atol=1e-10)
 
 
+BAD_POINTS = [
+    (torch.zeros(3), ValueError),
+    (torch.tensor(0.0), ValueError),
+    (torch.zeros(3, 0), ValueError),
+    (torch.zeros(2, 3, 1), ValueError),
+    (torch.zeros(0, 2), ValueError),
+    (torch.tensor([[0.0], [NAN]]), ValueError),
+    (torch.tensor([[-INF], [0.0]]), ValueError),
+    (torch.zeros(3, 1, dtype=torch.int64), TypeError),
+    (torch.zeros(3, 1, dtype=torch.complex64), TypeError),
+    (np.zeros((3, 1)), TypeError),
+    ([[0.0]], TypeError),
+    (None, TypeError),
+]
+
+
 @of_every_loss
-@pytest.mark.parametrize(
-    ("x", "error"),
-    [
-        (torch.zeros(3), ValueError),
-        (torch.tensor(0.0), ValueError),
-        (torch.zeros(3, 0), ValueError),
-        (torch.zeros(2, 3, 1), ValueError),
-        (torch.zeros(0, 2), ValueError),
-        (torch.tensor([[0.0], [NAN]]), ValueError),
-        (torch.tensor([[-INF], [0.0]]), ValueError),
-        (torch.zeros(3, 1, dtype=torch.int64), TypeError),
-        (torch.zeros(3, 1, dtype=torch.complex64), TypeError),
-        (np.zeros((3, 1)), TypeError),
-        ([[0.0]], TypeError),
-        (None, TypeError),
-    ],
-)
+@pytest.mark.parametrize(("x", "error"), BAD_POINTS)
 def test_bad_points_are_refused_by_name(loss, x, error):
     with pytest.raises(error, match=r"^(x|clean) must"):
         loss(lambda y: -2 * y, x)
@@ -1001,20 +1001,7 @@ class TestSamplesOfFiniteData:
 
 
 @on_finite_data
-@pytest.mark.parametrize(
-    ("clean", "error"),
-    [
-        (torch.zeros(3), ValueError),
-        (torch.zeros(3, 0), ValueError),
-        (torch.zeros(2, 3, 1), ValueError),
-        (torch.zeros(0, 2), ValueError),
-        (torch.tensor([[0.0], [NAN]]), ValueError),
-        (torch.tensor([[-INF], [0.0]]), ValueError),
-        (torch.zeros(3, 1, dtype=torch.int64), TypeError),
-        (np.zeros((3, 1)), TypeError),
-        (None, TypeError),
-    ],
-)
+@pytest.mark.parametrize(("clean", "error"), BAD_POINTS)
 def test_bad_data_are_refused_by_name(losses, clean, error):
     with pytest.raises(error, match=r"^clean must"):
         losses(lambda x: -x, clean, 0.5)

@@ -412,7 +412,6 @@ def _loss(ax, sigma, half, mean):
         ax.plot(theta, right, color=plots.TRUTH, linewidth=5)
         ax.plot(theta, slip, color=plots.CONTRAST)
     ax.set(xlim=(-0.5, 2.5), ylim=(-0.03 * number, 1.6 * (number + explicit.max())), xlabel="θ", xticks=[0, 1, 2])
-    ax.spines["left"].set_visible(True)
     _names(ax, "$J_{DSM}$ and $J_{ESM}$", "with the slip")
     gap = wrong[1] - wrong[0]
     if mean:
