@@ -42,7 +42,9 @@ def environment(project, monkeypatch):
     spec = importlib.util.spec_from_file_location("environment", project / "tools" / "environment.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.done, module.pip_status = [], 0
+    module.done, module.asked, module.pip_status = [], [], 0
+    module.VENV = project / ".venv"
+    module.STAMP = module.stamp(module.VENV)
 
     class Builder:
         def __init__(self, **options):
@@ -56,7 +58,8 @@ def environment(project, monkeypatch):
     def run(command, **options):
         assert not module.STAMP.exists()  # were pip killed now, nobody would take the environment for a good one
         module.done.append("pip")
-        return SimpleNamespace(returncode=module.pip_status)
+        module.asked.append(command[command.index("requirements.txt") + 1 :])
+        return SimpleNamespace(returncode=1 if "missing==1" in command else module.pip_status)
 
     monkeypatch.setattr(venv, "EnvBuilder", Builder)
     monkeypatch.setattr(module.subprocess, "run", run)
@@ -153,6 +156,20 @@ def test_lab_opens_markdown_as_notebook_by_a_setting_inside_the_environment(envi
     environment.main()
     settings = yaml.safe_load((environment.VENV / "share/jupyter/lab/settings/overrides.json").read_text())
     assert settings["@jupyterlab/docmanager-extension:plugin"]["defaultViewers"] == {"markdown": "Jupytext Notebook"}
+
+
+def test_further_environment_leaves_out_by_name_what_cannot_be_installed(environment, project, capsys):
+    (project / "more.txt").write_text("# peers\n--no-binary slow\n\nmissing==1\nslow==2\n")
+    assert environment.main("bench", "more.txt") is None
+    assert environment.asked == [[], ["--no-binary", "slow", "missing==1"], ["--no-binary", "slow", "slow==2"]]
+    assert "missing==1 cannot be installed here" in capsys.readouterr().err
+    assert environment.main("bench", "more.txt") is None
+    assert environment.done == ["venv", "pip", "pip", "pip"]  # and it is made once
+    assert environment.stamp(project / ".venv-bench").exists()
+    assert not environment.VENV.exists()
+    (project / "more.txt").write_text("slow==2\n")
+    environment.main("bench", "more.txt")
+    assert environment.done == ["venv", "pip", "pip", "pip", "pip", "pip"]
 
 
 def test_for_real(project):
