@@ -2,8 +2,9 @@
 # Another Python: make PYTHON=python3.12 book.  Options for JupyterLab: make lab LAB="--no-browser --port=8890"
 PYTHON ?= python3
 LAB ?=
+BENCH ?=
 
-.PHONY: help book test lab clean environment
+.PHONY: help book test lab clean environment bench
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
@@ -17,6 +18,10 @@ test: environment ## run every test
 lab: environment ## open the chapters in JupyterLab, as notebooks
 	.venv/bin/jupyter-lab --ip=localhost --LabApp.default_url=/lab/tree/book \
 	--LabApp.workspaces_dir=.venv/share/jupyter/lab/workspaces $(LAB)
+
+bench: environment ## measure the package beside its peers, a quarter of an hour: make bench BENCH="langevin training"
+	@"$(PYTHON)" tools/environment.py bench benchmarks/requirements.txt
+	.venv-bench/bin/python benchmarks/run.py $(BENCH)
 
 clean: ## forget the site and every cache (the environment stays: rm -r .venv)
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis

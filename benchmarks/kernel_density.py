@@ -1,52 +1,153 @@
-"""A kernel density estimate beside SciPy's and scikit-learn's, in one run: ``python benchmarks/kernel_density.py [n]``.
+"""The score of a kernel density estimate beside KeOps and JAX, and beside the libraries that have its density alone.
 
-n points against n data in the plane, at Scott's bandwidth: our score and log-density, and the peers' log-density (they
-have no score). First it is checked that all compute the same; then the repeats take turns. Times are medians, with the
-range.
+n points against n data, in float32, at a bandwidth of half the spacing that d dimensions leave. SciPy, scikit-learn and
+KDEpy compute in float64. The floor is one exponential a pair. Before timing, every result is compared with ours.
 """
 
-import statistics
+import math
+import resource
+import subprocess
 import sys
-import time
 
+import numpy as np
+import timing
 import torch
-from scipy.stats import gaussian_kde
 from sklearn.neighbors import KernelDensity
 
-from notes.mixtures import kernel_density, scott_bandwidth
+from notes.mixtures import kernel_density
 
-n = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-generator = torch.Generator().manual_seed(0)
-data, x = torch.randn(2, n, 2, generator=generator)
-data = (data - data.mean(0)) @ torch.linalg.inv(
-    torch.linalg.cholesky(torch.cov(data.T))
-).T  # SciPy's kernel is round then
-h = scott_bandwidth(data)
-ours, wide = kernel_density(data, h), kernel_density(data.double(), h)
-scipy = gaussian_kde(data.double().numpy().T, bw_method=h)
-sklearn = KernelDensity(bandwidth=h).fit(data.double().numpy())
-here, there = x.double().numpy(), x.double().numpy().T
+DENSITIES = ["SciPy", "scikit-learn", "KDEpy"]  # these have no score: their density is timed
+PACKAGES = {"SciPy": "scipy", "scikit-learn": "sklearn", "KDEpy": "KDEpy", "KeOps": "pykeops", "JAX": "jax"}
+SIZES = [(n, 2) for n in (100, 1_000, 10_000, 100_000)]
+DIMENSIONS = [(4_000, d) for d in (2, 8, 32, 128, 256)]
+LARGEST = 4e8  # pairs for which the peers are timed too
 
-near = x[x.norm(dim=1) < 2][:100]
-expected = wide.log_prob(near.double())
-for name, log_prob in [("SciPy", scipy.logpdf(near.numpy().T)), ("scikit-learn", sklearn.score_samples(near.numpy()))]:
-    assert (torch.from_numpy(log_prob) - expected).abs().max() < 1e-4, name
 
-jobs = {
-    "score, float32": lambda: ours.score(x),
-    "score, float64": lambda: wide.score(x.double()),
-    "log-density, float32": lambda: ours.log_prob(x),
-    "log-density, float64": lambda: wide.log_prob(x.double()),
-    "SciPy, log-density": lambda: scipy.logpdf(there),
-    "scikit-learn, log-density": lambda: sklearn.score_samples(here),
-}
-times = {name: [] for name in jobs}
-for _ in range(5):
+def scipy_density(data, h):
+    from scipy.stats import gaussian_kde
+
+    # SciPy scales its kernel by the data's covariance; white data make it round.
+    density = gaussian_kde(data.double().numpy().T, bw_method=h)
+    return lambda x: density.logpdf(x.double().numpy().T)
+
+
+def sklearn_density(data, h):
+    density = KernelDensity(bandwidth=h).fit(data.double().numpy())
+    return lambda x: density.score_samples(x.double().numpy())
+
+
+def kdepy_density(data, h):
+    from KDEpy import NaiveKDE
+
+    density = NaiveKDE(kernel="gaussian", bw=h).fit(data.double().numpy())
+    return lambda x: np.log(density.evaluate(x.double().numpy()))
+
+
+def keops_score(data, h):
+    from pykeops.torch import LazyTensor
+
+    means, ones = LazyTensor(data[None].contiguous()), torch.ones(len(data), 1)
+
+    def score(x):
+        squared = ((LazyTensor(x[:, None].contiguous()) - means) ** 2).sum(-1)
+        mean = (-squared / (2 * h**2)).sumsoftmaxweight(LazyTensor(torch.cat([data, ones], 1)[None]), axis=1)
+        return (mean[:, :-1] - x) / h**2
+
+    return score
+
+
+def jax_score(data, h):
+    import jax
+    import jax.numpy as jnp
+
+    means = jnp.asarray(data.numpy())
+
+    def one(x):
+        return (jax.nn.softmax((means @ x - 0.5 * (means**2).sum(1)) / h**2) @ means - x) / h**2
+
+    score = jax.jit(lambda x: jax.lax.map(one, x, batch_size=64))
+    return lambda x: np.array(score(jnp.asarray(x.numpy())))
+
+
+MAKE = {"SciPy": scipy_density, "scikit-learn": sklearn_density, "KDEpy": kdepy_density}
+MAKE |= {"KeOps": keops_score, "JAX": jax_score}
+
+
+def problem(n, dim):
+    generator = torch.Generator().manual_seed(0)
+    data, x = torch.randn(2, n, dim, generator=generator)
+    white = torch.linalg.solve_triangular(torch.linalg.cholesky(torch.cov(data.T)), data.T, upper=False).T
+    return white.contiguous(), x, math.sqrt(dim) / 8 if dim > 2 else 0.2
+
+
+def check(data, x, h, jobs):
+    """Every peer's numbers at some points are those of our estimate in float64."""
+    wide, near = kernel_density(data.double(), h), x[:200]
     for name, job in jobs.items():
-        started = time.perf_counter()
-        job()
-        times[name].append(time.perf_counter() - started)
-print(f"{n} points, {n} data, d = 2, h = {h:.3g}, {torch.get_num_threads()} threads")
-for name, taken in times.items():
-    median = statistics.median(taken)
-    print(f"{name:27}{median:9.3f} s  ({min(taken):.3f} to {max(taken):.3f}){1e9 * median / n**2:8.2f} ns a pair")
+        found = torch.as_tensor(np.asarray(job(near))).double()
+        expected = wide.log_prob(near.double()) if name in DENSITIES else wide.score(near.double())
+        # KDEpy ends a Gaussian kernel a few bandwidths out, where next to nothing of it is left.
+        assert (found - expected).norm() < 1e-3 * expected.norm(), f"{name} computes something else"
+
+
+def measure():
+    installed = {name: make for name, make in MAKE.items() if not timing.missing(PACKAGES[name])}
+    result, rows, beyond, wrong = {"sweeps": {}}, [], [], []
+    for sweep, cases in {"points": SIZES, "dimensions": DIMENSIONS}.items():
+        lines = {}
+        for n, dim in cases:
+            data, x, h = problem(n, dim)
+            ours, pairs = kernel_density(data, h), n * n
+            jobs = {"notes": ours.score}
+            if pairs <= LARGEST:
+                jobs |= {name: make(data, h) for name, make in installed.items()}
+                for name in [*jobs]:
+                    try:
+                        check(data, x, h, {name: jobs[name]})
+                    except (AssertionError, ArithmeticError, ValueError, np.linalg.LinAlgError) as error:
+                        wrong.append(f"{error}, n = {n}, d = {dim}")
+                        del jobs[name]
+            calls = {name: max(1, int(2e5 / pairs)) for name in jobs}
+            jobs = {name: lambda job=job, k=calls[name]: [job(x) for _ in range(k)] for name, job in jobs.items()}  # noqa: B023
+            work = torch.zeros(2**15)
+            loops = max(1, min(pairs, 10**7) // 2**15)
+            jobs["exponentials alone"] = lambda: [work.exp() for _ in range(loops)]  # noqa: B023
+            seconds = timing.take_turns(jobs, 1 if pairs > LARGEST else 5, f"kernel density, n = {n}, d = {dim}")
+            done = {name: calls.get(name, 0) * pairs or loops * 2**15 for name in seconds}
+            for name, taken in seconds.items():
+                lines.setdefault(name, []).append(timing.spread(taken, 1e9 / done[name]))
+            for name in MAKE:
+                if name not in seconds:
+                    lines.setdefault(name, []).append(None)
+            if n == 10_000:
+                times = timing.ratios(seconds, others=[*installed])
+                rows = [[name, timing.spread(seconds[name]), times.get(name, "")] for name in ["notes", *installed]]
+            if pairs > LARGEST:
+                beyond = [f"{n:,} on {n:,}".replace(",", " "), f"{seconds['notes'][0]:.1f} s", f"{memory(n):.0f} MB"]
+        at = [n if sweep == "points" else dim for n, dim in cases]
+        result["sweeps"][sweep] = {"x": at, "lines": lines}
+    shown = timing.table(["10 000 on 10 000, 2-D", "seconds", "times ours"], rows)
+    large = timing.table(["Blocks", "time", "memory on top of the data"], [beyond])
+    aside = f"Not timed, since it differs from ours in float64: {'; '.join(wrong)}." if wrong else ""
+    timing.save("kernel_density", result, [shown, large, aside], timing.missing(*PACKAGES.values()))
+
+
+def memory(n):
+    """What the score of n points under n data takes at its peak, beside the data and the result, in MB."""
+    return float(subprocess.check_output([sys.executable, __file__, str(n)], text=True))
+
+
+def peak(n):
+    data, x, h = problem(n, 2)
+    p = kernel_density(data, h)
+    p.score(x[:1000])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    p.score(x)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(peak(int(sys.argv[1])))
+    else:
+        measure()

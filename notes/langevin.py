@@ -246,4 +246,4 @@ def _check_walk(x0, step_size, n_steps, record_every, generator):
 
 def _is_finite(x):
     # The sum is a cheap witness: only where it overflows is every entry looked at.
-    return bool(torch.isfinite(x.sum())) or bool(torch.isfinite(x).all())
+    return math.isfinite(x.sum().item()) or bool(torch.isfinite(x).all())

@@ -1,6 +1,5 @@
 """Gaussian mixtures: targets whose density, score and smoothed score are all known exactly."""
 
-import contextlib
 import functools
 import math
 
@@ -13,6 +12,9 @@ _BLOCK = 2**17
 
 # From so many equal components on, fused attention is faster than blocks on a CPU, and needs no array of pairs.
 _MANY = 128
+
+# Below so many, the points lie along memory rather than the components.
+_FEW = 16
 
 
 class GaussianMixture:
@@ -69,7 +71,9 @@ class GaussianMixture:
         if weights.max() == 0:
             raise ValueError("weights must not all be zero")
         self.means = means.clone()
-        self.stds = stds.expand(n_components).clone()
+        if stds.ndim and (stds == stds[0]).all():
+            stds = stds[0]
+        self.stds = stds.clone().expand(n_components)  # one std for all is held once: score looks for that
         weights = weights / weights.max()  # large ones would overflow in their sum
         self.weights = weights / weights.sum()
 
@@ -141,15 +145,14 @@ class GaussianMixture:
                 [ 0.],
                 [-2.]])
         """
-        means, stds, x = self._prepare(x)
-        if len(means) >= _MANY and (stds == stds[0]).all() and x.device.type == "cpu" and not x.requires_grad:
-            with contextlib.suppress(NotImplementedError):  # it has no derivatives in forward mode
-                return self._attend(means, stds[0], x)
+        if self.stds.stride() == (0,):
+            return self._attend(x)
 
         def pull(block, joint):
             weight = joint.softmax(0) / stds.square()[:, None]
             return (means.T @ weight - block * weight.sum(0)).T
 
+        means, stds, x = self._prepare(x)
         return self._map(means, stds, x, pull)
 
     def components(self, x):
@@ -179,28 +182,40 @@ class GaussianMixture:
 
     def _prepare(self, x):
         """Means, stds and points in one dtype, and around the mean of the mixture, where differences lose least."""
-        check.points("x", x, self.dim)
-        dtype = torch.promote_types(self.means.dtype, x.dtype)
+        dtype, centre = self._frame(x)
         means = self.means.to(dtype)
-        centre = self.weights.to(dtype) @ means
         return means - centre, self.stds.to(dtype), x.to(dtype) - centre
 
-    def _attend(self, means, std, x):
+    def _frame(self, x):
+        """The wider dtype of mixture and points, and the mean of the mixture in it."""
+        check.points("x", x, self.dim)
+        dtype = torch.promote_types(self.means.dtype, x.dtype)
+        return dtype, torch.mv(self.means.to(dtype).t(), self.weights.to(dtype))
+
+    def _attend(self, x):
         """The score of components of one std as softmax attention: queries x, keys μ_k/σ², values μ_k.
 
-        The logit of a pair is x·μ_k/σ² − ‖μ_k‖²/2σ² + log w_k: a square expanded, and so in float32 only while it is
-        small against what float32 resolves; in float64 otherwise, where its rounding is below that of the inputs.
+        The logit of a pair is x·μ_k/σ² − ‖μ_k‖²/2σ² + log w_k: a square expanded, and so in float32 only while what is
+        rounded is small against what float32 resolves; in float64 otherwise, where its rounding is below that of the
+        inputs. Far away ‖x‖ does not matter: the score grows with it as its rounding does.
         """
-        furthest = means.norm(dim=1).max()
-        largest = (x.norm(dim=1).max() + furthest) * furthest / std.square() if len(x) else furthest
-        wide = x.dtype if largest < 2**10 else torch.float64
-        variance = std.to(wide).square()
-        query, value = (torch.nn.functional.pad(points.to(wide), (0, 1), value=1.0) for points in (x, means))
-        shift = self.weights.to(wide).log() - value[:, :-1].square().sum(1) / (2 * variance)
-        key = torch.cat([value[:, :-1] / variance, shift[:, None]], dim=1)
-        batch = (points[None, None] for points in (query, key, value))  # a head of a batch: else nothing is fused
-        mean = torch.nn.functional.scaled_dot_product_attention(*batch, scale=1.0)[0, 0]
-        return ((mean - query)[:, :-1] / variance).to(x.dtype)
+        dtype, centre = self._frame(x)
+        values, variance = self.means.to(dtype) - centre, self.stds[0].to(dtype).square()
+        keys = values / variance
+        squared = (values * keys).sum(1)
+        if not squared.max().item() < 2**9:  # nor where it overflows
+            values, variance = values.double(), self.stds[0].double().square()
+            keys = values / variance
+            squared = (values * keys).sum(1)
+        shift = torch.sub(self.weights.to(keys).log(), squared, alpha=0.5)
+        fused = len(keys) >= _MANY and x.device.type == "cpu" and not x.requires_grad
+        attention = _fused_attention if fused else _attention
+        out = []
+        for block in _blocks(x, self.dim if fused else max(len(keys), self.dim)):
+            block = block.to(dtype) - centre
+            pull = block - attention(block.to(keys), keys, shift, values)  # so, not the other way: in the layout of x
+            out.append((pull / -variance).to(dtype))
+        return out[0] if len(out) == 1 else torch.cat(out)
 
     def _map(self, means, stds, x, function):
         """Apply ``function(block, joint)`` to blocks of points and join what comes back.
@@ -212,15 +227,40 @@ class GaussianMixture:
         constant = self.weights.to(x).log() - self.dim * (stds.log() + 0.5 * math.log(2 * math.pi))
         scale = (-0.5 / stds.square())[:, None]
         columns = means.T.contiguous()
-        most = max(1, _BLOCK // len(means))
+        most = _BLOCK // len(means)
         out = []
-        for rows in x.split(most) if len(x) else [x]:
+        for rows in _blocks(x, len(means)):
             block = rows.T.contiguous()
             pairs = zip(columns, block, strict=True)
             along = ((mean - at[:, None]).T if most < 16 else mean[:, None] - at for mean, at in pairs)
             squared = functools.reduce(torch.add, map(torch.square, along))
             out.append(function(block, torch.addcmul(constant[:, None], squared, scale)))
         return out[0] if len(out) == 1 else torch.cat(out)
+
+
+def _blocks(x, width):
+    """The rows of x in pieces for which a work array of so many columns stays in cache."""
+    rows = max(1, _BLOCK // width)
+    return x.split(rows) if len(x) > rows else [x]
+
+
+def _attention(x, keys, shift, values):
+    """Softmax attention with a shift for each key: (n, d), (K, d), (K,), (K, d) → (n, d)."""
+    # A softmax is fast along memory where it is long, and across memory where it is short.
+    if len(keys) < _FEW:
+        return torch.mm(values.t(), torch.addmm(shift[:, None], keys, x.t()).softmax(0)).t()
+    return torch.mm(torch.addmm(shift, x, keys.t()).softmax(1), values)
+
+
+def _fused_attention(x, keys, shift, values):
+    """The same in one pass, which keeps no array of pairs."""
+    query = torch.nn.functional.pad(x, (0, 1), value=1.0)  # the shift is one more coordinate of the keys
+    key, value = torch.cat([keys, shift[:, None]], 1), torch.nn.functional.pad(values, (0, 1))
+    batch = (points[None, None] for points in (query, key, value))  # a head of a batch: else nothing is fused
+    try:
+        return torch.nn.functional.scaled_dot_product_attention(*batch, scale=1.0)[0, 0, :, :-1]
+    except NotImplementedError:  # it has no derivatives in forward mode
+        return _attention(x, keys, shift, values)
 
 
 def kernel_density(data, bandwidth):

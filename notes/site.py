@@ -36,9 +36,13 @@ def _digest(folder, suffixes, *words):
 
 
 def execution_cache(root):
-    """Where a build keeps the executed chapters: one folder for each state of the package and of what draws."""
+    """Where a build keeps the executed chapters: one folder for each state of what their outputs depend on.
+
+    That is the package, what draws, and what the benchmarks measured, of which one page makes its figures.
+    """
     versions = [(name, importlib.metadata.version(name)) for name in DRAWS]
-    return Path(root) / "_build" / ".jupyter_cache" / _digest(PACKAGE, {".py", ".mplstyle"}, versions)
+    measured = _digest(Path(root) / "benchmarks" / "results", {".json"})
+    return Path(root) / "_build" / ".jupyter_cache" / _digest(PACKAGE, {".py", ".mplstyle"}, versions, measured)
 
 
 def kernel_environment():

@@ -59,6 +59,11 @@ def test_an_edited_package_makes_every_chapter_run_again(tmp_path, monkeypatch):
     for edited in [package / "mixtures.py", package / "figures" / "langevin.py", package / "notes.mplstyle"]:
         edited.write_text(edited.read_text(encoding="utf-8") + "\n# edited", encoding="utf-8")
         places.append(site.execution_cache(tmp_path))
+    measured = tmp_path / "benchmarks" / "results" / "langevin.json"
+    measured.parent.mkdir(parents=True)
+    for text in ["{}", "{ }"]:
+        measured.write_text(text, encoding="utf-8")
+        places.append(site.execution_cache(tmp_path))
     monkeypatch.setattr(site.importlib.metadata, "version", lambda name: "another")
     places.append(site.execution_cache(tmp_path))
     assert len(set(places)) == len(places)

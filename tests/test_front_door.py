@@ -58,8 +58,9 @@ def environment(project, monkeypatch):
     def run(command, **options):
         assert not module.STAMP.exists()  # were pip killed now, nobody would take the environment for a good one
         module.done.append("pip")
-        module.asked.append(command[command.index("requirements.txt") + 1 :])
-        return SimpleNamespace(returncode=1 if "missing==1" in command else module.pip_status)
+        more = [Path(word).read_text().splitlines() for word in command if word.endswith("one.txt")]
+        module.asked += more or [[]]
+        return SimpleNamespace(returncode=1 if "missing==1" in module.asked[-1] else module.pip_status)
 
     monkeypatch.setattr(venv, "EnvBuilder", Builder)
     monkeypatch.setattr(module.subprocess, "run", run)
@@ -161,7 +162,7 @@ def test_lab_opens_markdown_as_notebook_by_a_setting_inside_the_environment(envi
 def test_further_environment_leaves_out_by_name_what_cannot_be_installed(environment, project, capsys):
     (project / "more.txt").write_text("# peers\n--no-binary slow\n\nmissing==1\nslow==2\n")
     assert environment.main("bench", "more.txt") is None
-    assert environment.asked == [[], ["--no-binary", "slow", "missing==1"], ["--no-binary", "slow", "slow==2"]]
+    assert environment.asked == [[], ["--no-binary slow", "missing==1"], ["--no-binary slow", "slow==2"]]
     assert "missing==1 cannot be installed here" in capsys.readouterr().err
     assert environment.main("bench", "more.txt") is None
     assert environment.done == ["venv", "pip", "pip", "pip"]  # and it is made once

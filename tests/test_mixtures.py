@@ -898,15 +898,19 @@ def test_attention_in_float32_widens_where_its_logits_outgrow_float32(monkeypatc
     assert root_mean_square(score - expected) <= (6 * eps / std**2 if std < 1 else 500 * eps)
 
 
-@pytest.mark.parametrize("place", ["points", "means"])
+@pytest.mark.parametrize("n_components", [3, 30, 300])
 @pytest.mark.parametrize(("largest", "wanted"), [(1000, torch.float32), (1050, torch.float64)])
-def test_attention_widens_by_the_largest_logit_that_can_occur(monkeypatch, largest, wanted, place):
-    # Means around 0 and up to R = 2 away, points up to 3 and R or less: logits of up to (3 + R) R/σ², or 2R²/σ².
-    means = torch.tensor([-2.0, 0.0, 2.0]).repeat(50)[:, None]
-    x, bound = (torch.tensor([[0.5], [3.0], [-1.0]]), 10) if place == "points" else (torch.tensor([[0.0]]), 4)
-    calls = attended(monkeypatch)
-    GaussianMixture(means, math.sqrt(bound / largest)).score(x)
-    assert calls == [wanted]
+def test_attention_widens_by_the_largest_logit_among_the_means(monkeypatch, largest, wanted, n_components):
+    # Means around 0 and up to R = 2 away: logits of up to 2R²/σ² at the means themselves.
+    means = torch.tensor([-2.0, 0.0, 2.0]).repeat(n_components // 3)[:, None]
+    taken = []
+    for name in ("_attention", "_fused_attention"):
+        attention = getattr(mixtures, name)
+        spy = lambda x, *more, attention=attention: taken.append(x.dtype) or attention(x, *more)  # noqa: E731
+        monkeypatch.setattr(mixtures, name, spy)
+    score = GaussianMixture(means, math.sqrt(8 / largest)).score(torch.tensor([[0.5], [300.0]]))
+    assert taken == [wanted]
+    assert score.dtype == torch.float32
 
 
 def test_attention_of_a_point_that_is_not_finite_costs_the_others_nothing():
@@ -916,13 +920,15 @@ def test_attention_of_a_point_that_is_not_finite_costs_the_others_nothing():
     torch.testing.assert_close(p.score(torch.cat([x, torch.full((1, 2), NAN)]))[:-1], expected, rtol=1e-6, atol=0)
 
 
-def test_attention_is_as_right_as_its_points_far_away():
+def test_attention_is_as_right_as_its_points_far_away(monkeypatch):
     data = cloud(500, 2, torch.float32)
     x = torch.tensor([[1000.0, 0.0], [0.0, -3000.0], [1e4, 1e4]])
     p = kernel_density(data, 1.0)
     # One rounding of the point, of the difference and of the result; logits of 1e4 in float32 would cost 1e-3 of a
     # mean of up to 4, a tenfold of this.
+    calls = attended(monkeypatch)
     error = (p.score(x).double() - reference(p, x)[1]).norm(dim=1)
+    assert calls == [torch.float32]  # the points do not widen it, since the score grows as their rounding does
     assert (error <= 4 * torch.finfo(torch.float32).eps * x.norm(dim=1)).all()
 
 

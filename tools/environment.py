@@ -87,10 +87,13 @@ def make(place, lock, more=None):
         return "The environment is not set up: pip failed, as said above. Is there a network? Then run the same again."
     lines = (ROOT / more).read_text().splitlines() if more else []
     lines = [line for line in lines if line and not line.startswith("#")]
-    options = [word for line in lines if line.startswith("-") for word in line.split()]
+    options = [line for line in lines if line.startswith("-")]
+    one = place / "one.txt"  # a file, since pip takes the options of a later file for the stronger
     for line in lines:
-        if not line.startswith("-") and not install(*options, line):
-            print(f"{line} cannot be installed here, as said above, and is left out.", file=sys.stderr, flush=True)
+        if line not in options:
+            one.write_text("\n".join([*options, line]) + "\n")
+            if not install("-r", str(one)):
+                print(f"{line} cannot be installed here, as said above, and is left out.", file=sys.stderr, flush=True)
     settings = place / "share" / "jupyter" / "lab" / "settings" / "overrides.json"
     settings.parent.mkdir(parents=True, exist_ok=True)
     settings.write_text(json.dumps(LAB_SETTINGS, indent=2) + "\n")

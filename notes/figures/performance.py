@@ -1,0 +1,110 @@
+"""The figures of the page on performance: what the benchmarks measured, from their files of results.
+
+Each takes a benchmark's result as its first argument, a dictionary as the benchmarks write it.
+"""
+
+import math
+
+import numpy as np
+
+from notes import plots
+
+# What is a floor and not a library: drawn dashed.
+FLOORS = ["noise alone", "exponentials alone", "products alone"]
+SIZES = {
+    "particles": "particles",
+    "dimensions": "dimensions d",
+    "components": "components K",
+    "points": "points, and as many data",
+}
+
+
+@plots.styled
+def cost(result, unit, against):
+    """What a unit of work costs over one of the sizes, on logarithmic axes, with its physical floor."""
+    sweep = result["sweeps"][against]
+    figure, ax = plots.canvas(height=4.2)
+    _lines(ax, sweep["x"], sweep["lines"])
+    ax.set(xlabel=SIZES[against], ylabel=unit)
+    return figure
+
+
+@plots.styled
+def training(result, view="error"):
+    """How the error falls with the seconds spent, or what a step costs over the size of its batch."""
+    figure, ax = plots.canvas(height=4.2)
+    if view == "batch":
+        _lines(ax, result["batches"]["x"], result["batches"]["lines"])
+        ax.set(xlabel="points in a batch", ylabel="µs a step")
+        return figure
+    ends = {}
+    for name, points in sorted(result["error"].items(), key=lambda item: item[0] == "notes"):
+        seconds, error = np.array(points).T
+        ends[name] = seconds[-1], error[-1]
+        ax.plot(seconds, error, **_ink(name))
+    ax.set(xscale="log", yscale="log", xlabel="seconds of training", ylabel="relative Fisher divergence")
+    ax.axhline(result["wanted"], color=plots.TRUTH, linewidth=1, linestyle="--")
+    left = ax.get_xlim()[0]
+    plots.label(ax, left * 1.1, result["wanted"] * 0.93, "1 %", ha="left", va="top")
+    _names(ax, ends)
+    return figure
+
+
+@plots.styled
+def frames(result, chapter="langevin"):
+    """What a frame of each of a chapter's figures costs: its drawing, then its file, and what is held."""
+    names = result["chapters"][chapter]
+    figure, ax = plots.canvas(height=4.2)
+    for row, (name, (both, drawing)) in enumerate(sorted(names.items(), key=lambda item: item[1][0][0])):
+        ax.barh(row, drawing, height=0.6, color=plots.FAINT)
+        ax.barh(row, both[0] - drawing, left=drawing, height=0.6, color=plots.ESTIMATE)
+        ax.plot(both[1:], [row, row], color=plots.TRUTH, linewidth=1)
+        plots.label(ax, -2, row, name.replace("_", " "), ha="right", va="center")
+    longest = max(both[2] for chapter in result["chapters"].values() for both, _ in chapter.values())
+    # As many rows for every chapter, so that a bar is as thick in each.
+    most = max(map(len, result["chapters"].values()))
+    ax.set(xlim=(0, 1.05 * longest), ylim=(-0.6, most - 0.4), yticks=[], xlabel="ms a frame")
+    ax.axvline(result["held"], color=plots.TRUTH, linewidth=1, linestyle="--")
+    plots.label(ax, result["held"] + 1, most - 0.6, "held, in the median", ha="left", va="top")
+    ax.spines["left"].set_visible(False)
+    return figure
+
+
+def _lines(ax, x, lines):
+    """A line a job with its spread, ours on top, and its name at its end."""
+    ax.set(xscale="log", yscale="log")
+    ends = {}
+    for name, values in sorted(lines.items(), key=lambda item: item[0] == "notes"):
+        at = [size for size, value in zip(x, values, strict=True) if value]
+        middle, least, most = np.array([value for value in values if value]).T
+        ends[name] = at[-1], middle[-1]
+        ink = _ink(name)
+        ax.fill_between(at, least, most, color=ink["color"], alpha=0.2)
+        ax.plot(at, middle, **ink)
+    _names(ax, ends)
+
+
+def _ink(name):
+    if name == "notes":
+        return {"color": plots.ESTIMATE, "linewidth": 2.6, "marker": "o", "markersize": 4}
+    if name in FLOORS:
+        return {"color": plots.TRUTH, "linewidth": 1.4, "linestyle": "--"}
+    return {"color": plots.CONTRAST, "linewidth": 1.2, "marker": "o", "markersize": 2.5, "alpha": 0.8}
+
+
+def _names(ax, ends):
+    """The names of lines beside their ends, in a column to the right, none on top of another."""
+    least = 0.062 * np.ptp(np.log(ax.get_ylim()))  # the height of a line of words
+    below = -math.inf
+    for name, (x, y) in sorted(ends.items(), key=lambda item: item[1][1]):
+        below = max(math.log(y), below + least)
+        ax.annotate(
+            name,
+            (x, y),
+            xytext=(1.02, math.exp(below)),
+            textcoords=ax.get_yaxis_transform(),
+            color=_ink(name)["color"],
+            va="center",
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": plots.FAINT, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3},
+        )
