@@ -4,10 +4,10 @@ PYTHON ?= python3
 LAB ?=
 BENCH ?=
 
-.PHONY: help book test lab clean environment bench
+.PHONY: help book test lab bench audit clean environment
 
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
 
 book: environment ## run every chapter and build the site
 	.venv/bin/python -m notes.build
@@ -22,6 +22,9 @@ lab: environment ## open the chapters in JupyterLab, as notebooks
 bench: environment ## measure the package beside its peers, a quarter of an hour: make bench BENCH="langevin training"
 	@"$(PYTHON)" tools/environment.py bench benchmarks/requirements.txt
 	.venv-bench/bin/python benchmarks/run.py $(BENCH)
+
+audit: environment ## ask whether a pinned version has a known vulnerability (needs the network)
+	@.venv/bin/python tools/audit.py
 
 clean: ## forget the site and every cache (the environment stays: rm -r .venv)
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis

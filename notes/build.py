@@ -22,6 +22,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from sphinx_external_toc.parsing import parse_toc_yaml
 
+from notes import policy
 from notes.site import execution_cache, kernel_environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,6 +128,11 @@ def main(root=ROOT):
         jupyter_book([str(root), "-W", "-n", "--keep-going"], standalone_mode=False)
     except (Exception, SystemExit):  # Jupyter Book has said what, and raises one or the other
         print("\nThe book was not built: Jupyter Book reports errors or warnings, see above.", file=sys.stderr)
+        return 1
+    refused = policy.write(build / "html")
+    if refused:
+        print("\n".join(["", *refused]), file=sys.stderr)
+        print("\nThe book was not built: a browser would refuse what is named above.", file=sys.stderr)
         return 1
     unfinished.unlink()
     print(f"\nThe book is built. Open {(build / 'html' / 'index.html').as_uri()}")

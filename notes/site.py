@@ -247,16 +247,17 @@ def finish(app, exception):
 
 
 def prune_mathjax(app, exception):
-    """Keep of MathJax what a page or its reader can load: one bundle, its fonts and macros, and its speech."""
+    """Keep of MathJax what a page or its reader can load: one bundle, its fonts and macros, its speech, and what else a
+    reader can choose in its menu. A choice is kept, and without what it loads no formula would be typeset again."""
     root = Path(app.outdir) / "_static" / "mathjax"
     if exception or not root.exists():
         return
     for path in root.glob("*.js"):
         if path.name != "tex-chtml.js":
             path.unlink()
-    for name in ("adaptors", "output/svg", "input/mml", "input/asciimath.js", "input/mml.js", "output/svg.js"):
-        path = root / name
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for name in ("adaptors", "input/mml"):
+        shutil.rmtree(root / name)
+    (root / "input" / "asciimath.js").unlink()
 
 
 def configure(app, config):

@@ -136,6 +136,7 @@ def test_a_quoted_claim_has_the_numbers_of_this_build(troubled):
     done, page = troubled["changed_claim"][1][0]
     assert done.returncode == 0, done.stdout
     assert "measured 1.002, expected 1)" in page
+    assert 'http-equiv="Content-Security-Policy"' in page
     assert "1.001" not in page
 
 

@@ -3,6 +3,7 @@
 import ast
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -312,3 +313,54 @@ def test_hosted_ci_runs_the_same_script_with_the_least_rights():
     assert publish["permissions"] == {"pages": "write", "id-token": "write"}
     assert publish["if"] == "github.ref == 'refs/heads/main'"
     assert any(".ci/run" in step.get("run", "") for step in build["steps"])
+
+
+def test_hosted_ci_hands_no_secret_and_no_foreign_text_to_a_command():
+    """What others write, as a branch's name or a title, never stands in a script, and no step sees a secret."""
+    text = (ROOT / ".github" / "workflows" / "book.yml").read_text()
+    workflow = yaml.safe_load(text)
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert set(workflow["jobs"]) == {"build", "publish"}
+    assert not any("${{" in step.get("run", "") for step in steps)
+    assert "secrets." not in text
+    assert set(workflow[True]) == {"push", "pull_request", "workflow_dispatch"}  # YAML reads "on" as a truth value
+    (checkout,) = (step for step in steps if step.get("uses", "").startswith("actions/checkout@"))
+    assert checkout["with"]["persist-credentials"] is False
+    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"]) for step in steps if "uses" in step)
+
+
+@pytest.fixture(scope="module")
+def audit():
+    """The script of make audit as a module."""
+    spec = importlib.util.spec_from_file_location("audit", ROOT / "tools" / "audit.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+GOOD = {"name": "a", "version": "1.0", "vulns": []}
+BAD = {"name": "b", "version": "2.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2.1", "3.0"]}]}
+UNKNOWN = {"name": "c", "skip_reason": "c (3.0) is not known"}
+
+
+@pytest.mark.parametrize(
+    ("packages", "lines", "well"),
+    [
+        ([GOOD], ["No known vulnerability in 1 packages."], True),
+        ([GOOD, BAD], ["b 2.0: PYSEC-1, fixed in 2.1, 3.0"], False),
+        ([GOOD, UNKNOWN], ["c (3.0) is not known"], False),
+        ([UNKNOWN, UNKNOWN], ["No audit: not one of 2 packages could be looked up. Is there a network?"], False),
+    ],
+)
+def test_an_audit_counts_only_what_was_looked_up(audit, packages, lines, well):
+    assert audit.verdict(json.dumps({"dependencies": packages, "fixes": []}), "a warning") == (lines, well)
+
+
+def test_an_audit_without_a_network_says_so_in_one_line(audit):
+    lines, well = audit.verdict("", "Traceback\n  many lines\nConnectionError: no such host\n")
+    assert lines == ["No audit: the advisories cannot be reached. ConnectionError: no such host"]
+    assert not well
+
+
+def test_an_audit_uses_a_pinned_version(audit):
+    assert re.fullmatch(r"pip-audit==[0-9.]+\n", audit.TOOL.read_text())

@@ -1,9 +1,17 @@
 """The chapters in a real JupyterLab: opened by a double click, run, and moved by hand."""
 
+import json
+import os
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 import time
+import urllib.error
+import urllib.request
 
+import psutil
 import pytest
 from browser import drag, errors, requests, set_screen, wait
 from conftest import ROOT, TINY
@@ -144,3 +152,49 @@ def test_a_chapter_of_the_book_opens_and_its_first_figure_moves(chromium, lab, c
     before = first.picture()
     first.handles[0].send_keys(Keys.ARROW_RIGHT)
     wait(chromium, lambda: first.picture() not in (b"", before), "the picture does not change", 20)
+
+
+@pytest.fixture
+def front_door(tmp_path):
+    """The JupyterLab that `make lab` starts, less the window, as its server describes itself."""
+    recipe = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    options = shlex.split(recipe.replace("\\\n", " ").partition(".venv/bin/jupyter-lab ")[2])
+    assert options
+    options += ["--no-browser", "--allow-root", "--port=0", f"--ServerApp.root_dir={tmp_path}"]
+    options += [f"--LabApp.workspaces_dir={tmp_path}", f"--LabApp.user_settings_dir={tmp_path}"]
+    places = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    env = {**os.environ, **places, "IPYTHONDIR": str(tmp_path / "ipython")}
+    env.pop("JUPYTER_TOKEN", None)
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], env=env, stdout=log, stderr=log)
+    try:
+        while not (found := [*tmp_path.glob("RUNTIME/jpserver-*.json")]):
+            assert server.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.1)
+        yield json.loads(found[0].read_text())
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def answer(url):
+    """The status of a request, and where it led."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as found:
+            return found.status, found.url
+    except urllib.error.HTTPError as error:
+        return error.code, error.url
+
+
+def test_make_lab_listens_on_this_machine_alone_and_asks_for_its_token(front_door):
+    port, token, url = front_door["port"], front_door["token"], front_door["url"]
+    assert len(token) >= 40
+    listening = {c.laddr.ip for c in psutil.net_connections("tcp") if c.laddr.port == port and c.status == "LISTEN"}
+    assert listening
+    assert listening <= {"127.0.0.1", "::1"}
+    for place in ("api/contents", "api/kernels", "api/sessions", "files/log"):
+        status, at = answer(f"{url}{place}")
+        assert status == 403 or "/login?" in at, place
+    assert "/login?" in answer(f"{url}lab")[1]
+    assert answer(f"{url}api/contents?token=guess")[0] == 403
+    assert answer(f"{url}api/contents?token={token}")[0] == 200

@@ -2,10 +2,12 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import jupytext
 import pytest
 
 import notes
@@ -18,7 +20,7 @@ SOURCES = {
 MATHEMATICS = {
     f"notes.{name}" for name in ("mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training")
 }
-BOOK = {f"notes.{name}" for name in ("explore", "claims", "site", "links", "build")}
+BOOK = {f"notes.{name}" for name in ("explore", "claims", "site", "links", "policy", "build")}
 
 
 def imports(name):
@@ -180,3 +182,50 @@ def test_no_module_imports_itself_in_a_circle(name):
 
 def test_no_module_is_a_drawer_for_odds_and_ends():
     assert not {name.rpartition(".")[2] for name in SOURCES} & {"utils", "util", "helpers", "helper", "common", "misc"}
+
+
+LOADERS = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+
+
+def dangers(source):
+    """What in a source would load a pickle or run a text as code."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [getattr(node, "module", None), *(alias.name for alias in node.names)]
+            found |= {name for name in names if name and name.split(".")[0] in LOADERS}
+        elif isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called in {"eval", "exec", "__import__", "torch.hub.load"} or called.endswith(("read_pickle", ".load")):
+                found.add(called)
+        elif isinstance(node, ast.keyword) and node.arg in {"allow_pickle", "weights_only"}:
+            found.add(node.arg)
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_no_module_loads_a_pickle_or_runs_a_text(name):
+    assert dangers(SOURCES[name].read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize("path", sorted((FOLDER.parent / "book").glob("*.md")), ids=lambda path: path.stem)
+def test_no_chapter_loads_a_pickle_or_runs_a_text(path):
+    cells = [cell.source for cell in jupytext.read(path).cells if cell.cell_type == "code"]
+    assert set().union(*(dangers(re.sub(r"(?m)^[%!].*$", "", cell)) for cell in cells)) == set()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from joblib import load",
+        "import shelve as s",
+        "torch.load(path)",
+        "model.load_state_dict(torch.load(path, weights_only=False))",
+        "numpy.load(path, allow_pickle=True)",
+        "eval('1')",
+        "def f():\n    exec(text)",
+    ],
+)
+def test_what_loads_a_pickle_or_runs_a_text_is_found(source):
+    assert dangers(source)

@@ -143,3 +143,6 @@ addEventListener("keydown", (event) => {
     for (const back of ["pointerenter", "focusin"]) term.addEventListener(back, () => term.classList.remove("closed"), { once: true });
   }
 });
+
+// The theme's button that prints: its inline handler does not pass the site's policy (notes/policy.py).
+document.querySelector(".btn-download-pdf-button")?.addEventListener("click", () => print());
