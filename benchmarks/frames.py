@@ -1,4 +1,4 @@
-"""What a frame of each of the book's figures costs, live: the drawing and the picture's file, once its data are there."""
+"""What a frame of each of the book's figures costs, live, once its data are there: the drawing and the file."""
 
 import importlib
 import inspect

@@ -1,9 +1,9 @@
 """Denoising score matching on a ring of eight Gaussians, to 1 % of relative Fisher divergence, beside the peers.
 
-All train a network of the same size on batches of 512 fresh points with σ = 0.3, each by its own loop as it comes: ours;
-smalldiffusion's; torchebm's loss, whose model is an energy, in the plain loop of its examples; the same loop around our
-loss; and JAX, all steps compiled as one, with a constant rate and with our own recipe. Before timing, each loss is
-compared with ours on one batch. Evaluations and compilation are not timed.
+All train a network of the same size on batches of 512 fresh points with σ = 0.3, each by its own loop as it comes:
+ours; smalldiffusion's; torchebm's loss, whose model is an energy, in the plain loop of its examples; the same loop
+around our loss; and JAX, all steps compiled as one, with a constant rate and with our own recipe. Before timing, each
+loss is compared with ours on one batch. Evaluations and compilation are not timed.
 """
 
 import itertools
