@@ -76,12 +76,19 @@ def table(head, rows):
 def cell(value):
     if isinstance(value, str):
         return value
-    median, least, greatest = (_round(number) for number in value)
-    return f"{median} ({least}–{greatest})"
+    median, least, greatest = (count(number) for number in value)
+    return f"{median}\u00a0({least}–{greatest})"
 
 
-def _round(number):
-    return f"{number:,.0f}".replace(",", " ") if number >= 100 else f"{number:.2g}" if number < 10 else f"{number:.0f}"
+def count(number):
+    """A number to two figures, or to the last one before the point."""
+    return (
+        f"{number:,.0f}".replace(",", "\u202f")
+        if number >= 100
+        else f"{number:.2g}"
+        if number < 10
+        else f"{number:.0f}"
+    )
 
 
 def _installed(name):

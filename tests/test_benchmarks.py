@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from notes.explore import png
 from notes.figures import performance
@@ -51,7 +52,7 @@ def test_result_is_kept_as_numbers_and_as_a_table_that_says_where_and_when(timin
     timing.save("speed", {"x": [1, 2]}, [timing.table(["job", "s"], [["ours", [0.1234, 0.1, 1234.0]]]), ""], ["peer"])
     assert json.loads((tmp_path / "results" / "speed.json").read_text())["x"] == [1, 2]
     text = (tmp_path / "results" / "speed.md").read_text()
-    assert text.startswith("| job | s |\n| --- | ---: |\n| ours | 0.12 (0.1–1 234) |\n\nMeasured on 20")
+    assert text.startswith("| job | s |\n| --- | ---: |\n| ours | 0.12\u00a0(0.1–1\u202f234) |\n\nMeasured on 20")
     assert "torch threads" in text
     assert "do not work here: peer." in text
 
@@ -67,7 +68,7 @@ def test_names_at_the_ends_of_lines_do_not_cover_each_other():
     lines["notes"] = [[5.0, 4.0, 6.0], None]
     figure = performance.cost({"sweeps": {"points": {"x": [1, 10], "lines": lines}}}, "ns", against="points")
     png(figure)
-    boxes = [text.get_window_extent() for text in figure.axes[0].texts]
+    boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]  # without their pointers
     assert len(boxes) == 7
     edges = np.sort([[box.y0, box.y1] for box in boxes], axis=0)
     assert (edges[1:, 0] >= edges[:-1, 1] - 1).all()

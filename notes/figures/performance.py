@@ -60,10 +60,10 @@ def frames(result, chapter="langevin"):
         ax.barh(row, both[0] - drawing, left=drawing, height=0.6, color=plots.ESTIMATE)
         ax.plot(both[1:], [row, row], color=plots.TRUTH, linewidth=1)
         plots.label(ax, -2, row, name.replace("_", " "), ha="right", va="center")
-    longest = max(both[2] for chapter in result["chapters"].values() for both, _ in chapter.values())
+    longest = max(both[0] for chapter in result["chapters"].values() for both, _ in chapter.values())
     # As many rows for every chapter, so that a bar is as thick in each.
     most = max(map(len, result["chapters"].values()))
-    ax.set(xlim=(0, 1.05 * longest), ylim=(-0.6, most - 0.4), yticks=[], xlabel="ms a frame")
+    ax.set(xlim=(0, 1.2 * longest), ylim=(-0.6, most - 0.4), yticks=[], xlabel="ms a frame")
     ax.axvline(result["held"], color=plots.TRUTH, linewidth=1, linestyle="--")
     plots.label(ax, result["held"] + 1, most - 0.6, "held, in the median", ha="left", va="top")
     ax.spines["left"].set_visible(False)
