@@ -213,8 +213,8 @@ class GaussianMixture:
         out = []
         for block in _blocks(x, self.dim if fused else max(len(keys), self.dim)):
             block = block.to(dtype) - centre
-            pull = block - attention(block.to(keys), keys, shift, values)  # so, not the other way: in the layout of x
-            out.append((pull / -variance).to(dtype))
+            pull = -block + attention(block.to(keys), keys, shift, values)  # this way round it has the layout of x
+            out.append((pull / variance).to(dtype))
         return out[0] if len(out) == 1 else torch.cat(out)
 
     def _map(self, means, stds, x, function):
