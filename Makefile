@@ -4,7 +4,7 @@ PYTHON ?= python3
 LAB ?=
 BENCH ?=
 
-.PHONY: help book test lab bench audit clean environment
+.PHONY: help book test lab bench audit claims-bite faults twice newest clean environment
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -26,9 +26,21 @@ bench: environment ## measure the package beside its peers, a quarter of an hour
 audit: environment ## ask whether a pinned version has a known vulnerability (needs the network)
 	@.venv/bin/python tools/audit.py
 
+claims-bite: environment ## make each claim of the book fail, by a slip in the package
+	.venv/bin/python tests/bite.py
+
+faults: environment ## kill, starve and damage builds and kernels, and see them end well
+	.venv/bin/python -m pytest tests/faults
+
+twice: environment ## build the book twice and compare; then run it with more threads
+	.venv/bin/python benchmarks/twice.py
+
+newest: environment ## test the package with the newest numpy, matplotlib and ipywidgets
+	.venv/bin/python tools/newest.py
+
 clean: ## forget the site and every cache (the environment stays: rm -r .venv)
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis
-	find . -path ./.venv -prune -o -name __pycache__ -prune -exec rm -rf {} +
+	find . -path './.venv*' -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 environment: ## set up .venv and no more
 	@command -v "$(PYTHON)" > /dev/null || { echo "There is no $(PYTHON) here. Install Python 3.11 or later," \

@@ -1,11 +1,13 @@
 """``python -m notes.build [book]``: execute the chapters side by side and build the site; no failure passes later.
 
 The chapters run first, each in a kernel of its own, and only those that succeed enter the execution cache that Jupyter
-Book then reads. What Sphinx remembers of a build that did not end well is thrown away before the next one.
+Book then reads. What Sphinx remembers of a build that did not end well, or that was damaged since, is thrown away
+before the next one. Of two builds at once the second waits.
 """
 
 import concurrent.futures
-import json
+import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -19,14 +21,16 @@ from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.cache.db import NbCacheRecord
 from myst_nb.core.read import read_myst_markdown_notebook
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from sphinx_external_toc.parsing import parse_toc_yaml
+from sqlalchemy.exc import SQLAlchemyError
 
 from notes import policy
 from notes.site import execution_cache, kernel_environment
 
 ROOT = Path(__file__).resolve().parent.parent
-UNFINISHED = "unfinished"  # stands in _build from a build's first act to its good end
+FINISHED = "finished"  # written at a build's good end: a hash of the site and of what Sphinx remembers of it
+CACHE_ERRORS = (RuntimeError, ValueError, SQLAlchemyError)  # of an execution cache whose database is damaged
 
 
 def chapters(root=ROOT):
@@ -48,7 +52,7 @@ def execute(path, root=ROOT):
     try:
         client.execute()
         problem = None
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+    except (CellExecutionError, CellTimeoutError, RuntimeError) as error:  # RuntimeError: the kernel died
         problem = f"{path.relative_to(root)}: {_which_cell(notebook)}\n{_strip_colours(str(error)).strip()}"
     return notebook, time.perf_counter() - started, problem
 
@@ -72,37 +76,68 @@ def execute_all(root=ROOT):
     for old in folder.parent.glob("*/"):  # of an earlier state of the package: nothing looks there again
         if old != folder:
             shutil.rmtree(old)
-    cache = get_cache(folder)
-    waiting = [path for path in chapters(root) if not _cached(cache, path)]
+    notebooks = {path: _read(path) for path in chapters(root)}
+    try:
+        cache = get_cache(folder)
+        waiting = [path for path, notebook in notebooks.items() if not _cached(cache, notebook)]
+    except CACHE_ERRORS:
+        shutil.rmtree(folder)
+        cache, waiting = get_cache(folder), list(notebooks)
     waiting.sort(key=lambda path: path.read_text(encoding="utf-8").count("explore("), reverse=True)  # the longest first
     problems = []
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     runs = {pool.submit(execute, path, root): path for path in waiting}
-    for run in concurrent.futures.as_completed(runs):
-        notebook, seconds, problem = run.result()
-        print(
-            f"{runs[run].relative_to(root)}: {'failed after' if problem else 'executed in'} {seconds:.1f} s", flush=True
-        )
-        if problem:
-            problems.append(problem)
-        else:
-            bundle = CacheBundleIn(notebook, str(runs[run]), data={"execution_seconds": seconds})
-            cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    try:
+        for run in concurrent.futures.as_completed(runs):
+            notebook, seconds, problem = run.result()
+            name, ended = runs[run].relative_to(root), "failed after" if problem else "executed in"
+            print(f"{name}: {ended} {seconds:.1f} s", flush=True)
+            if problem:
+                problems.append(problem)
+            else:
+                _keep(cache, CacheBundleIn(notebook, str(runs[run]), data={"execution_seconds": seconds}))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # no chapter is begun in vain
     return problems
 
 
-def _cached(cache, path):
-    """Whether the chapter's outputs are there, whole; what a killed build has left half written is removed."""
+def _keep(cache, bundle):
+    """Put an executed chapter into the cache, and last of all the hash that shows it to be whole."""
     try:
-        record = cache.match_cache_notebook(_read(path))
+        record = cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    except CACHE_ERRORS as error:
+        raise OSError(f"what the chapters computed cannot be kept in {cache.path}") from error
+    kept = _kept(cache, record)
+    (kept / "digest").write_bytes(_digest(kept / "base.ipynb"))
+
+
+def _kept(cache, record):
+    """The folder of an executed chapter: base.ipynb and digest."""
+    return cache.path / "executed" / record.hashkey
+
+
+def _digest(*paths):
+    """A hash of files, of those in folders too, and of their names."""
+    digest = hashlib.sha256()
+    for top in paths:
+        for path in sorted(path for path in [top, *top.rglob("*")] if path.is_file()):
+            digest.update(path.relative_to(top.parent).as_posix().encode() + b"\0")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest().encode()
+
+
+def _cached(cache, notebook):
+    """Whether a chapter's outputs are there, whole; what is damaged, or was left half written, is removed."""
+    try:
+        record = cache.match_cache_notebook(notebook)
     except KeyError:
         return False
-    try:
-        json.loads((cache.path / "executed" / record.hashkey / "base.ipynb").read_bytes())
-    except (OSError, ValueError):
+    kept = _kept(cache, record)
+    whole = (kept / "digest").exists() and (kept / "digest").read_bytes() == _digest(kept / "base.ipynb")
+    if not whole:
+        shutil.rmtree(kept, ignore_errors=True)
         NbCacheRecord.remove_record(record.pk, cache.db)
-        return False
-    return True
+    return whole
 
 
 def _read(path):
@@ -113,33 +148,62 @@ def _read(path):
 def main(root=ROOT):
     os.environ.update(kernel_environment())
     build = root / "_build"
-    unfinished = build / UNFINISHED
-    build.mkdir(exist_ok=True)
-    if unfinished.exists():
-        for leftover in (build / ".doctrees", build / "html"):
-            shutil.rmtree(leftover, ignore_errors=True)
-    unfinished.touch()
-    problems = execute_all(root)
-    if problems:
-        print("\n\n".join(["", *problems]), file=sys.stderr)
-        print(f"\nThe book was not built: {len(problems)} of its chapters failed, see above.", file=sys.stderr)
-        return 1
     try:
-        jupyter_book([str(root), "-W", "-n", "--keep-going"], standalone_mode=False)
-    except (Exception, SystemExit):  # Jupyter Book has said what, and raises one or the other
-        print("\nThe book was not built: Jupyter Book reports errors or warnings, see above.", file=sys.stderr)
+        build.mkdir(exist_ok=True)
+        lock = lock_folder(build)
+        try:
+            problem = make(root, build)
+        finally:
+            os.close(lock)
+    except OSError as error:
+        problem = str(error)
+    if problem:
+        if shutil.disk_usage(root).free < 2**20:  # whatever it was that failed for it
+            problem = f"the disk is full. Make room, and build again ({root})"
+        print(f"\nThe book was not built: {problem}", file=sys.stderr)
         return 1
-    refused = policy.write(build / "html")
-    if refused:
-        print("\n".join(["", *refused]), file=sys.stderr)
-        print("\nThe book was not built: a browser would refuse what is named above.", file=sys.stderr)
-        return 1
-    unfinished.unlink()
     print(f"\nThe book is built. Open {(build / 'html' / 'index.html').as_uri()}")
     return 0
 
 
+def lock_folder(folder):
+    """Wait for another build in a folder to end, and hold the next one back until the result is closed."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("Waiting for another build of this book.", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def make(root, build):
+    """Build the site, and return why it was not built in one line, or None."""
+    finished, made = build / FINISHED, [build / ".doctrees", build / "html"]
+    if not finished.exists() or finished.read_bytes() != _digest(*made):
+        for leftover in made:
+            shutil.rmtree(leftover, ignore_errors=True)
+    finished.unlink(missing_ok=True)
+    problems = execute_all(root)
+    if problems:
+        print("\n\n".join(["", *problems]), file=sys.stderr)
+        return f"{len(problems)} of its chapters failed, see above."
+    try:
+        jupyter_book([str(root), "-W", "-n", "--keep-going"], standalone_mode=False)
+    except (Exception, SystemExit):  # Jupyter Book has said what, and raises one or the other
+        return "Jupyter Book reports errors or warnings, see above."
+    refused = policy.write(build / "html")
+    if refused:
+        print("\n".join(["", *refused]), file=sys.stderr)
+        return "a browser would refuse what is named above."
+    finished.write_bytes(_digest(*made))
+    return None
+
+
 if __name__ == "__main__":
+    if sys.getfilesystemencoding() != "utf-8":  # a locale of ASCII or Latin letters: not every path could be named
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
     try:
         sys.exit(main(*(Path(folder).resolve() for folder in sys.argv[1:2])))
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ as JSON that :mod:`notes.explore` and :mod:`notes.claims` emit, and is turned in
 import base64
 import hashlib
 import importlib.metadata
+import json
 import os
 import shutil
 from pathlib import Path
@@ -23,6 +24,7 @@ from notes import claims, explore, links
 PACKAGE = Path(__file__).parent
 # The versions that a figure's pixels and a claim's numbers depend on.
 DRAWS = ["torch", "numpy", "matplotlib", "pillow"]
+SEARCH_TERMS = "search-terms.json"  # in the folder of what Sphinx remembers of a build
 _LOGGER = logging.getLogger(__name__)
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(PACKAGE / "templates"), autoescape=True)
 
@@ -165,6 +167,14 @@ def pages_again(app, env):
     return [docname for docname, held in _held(env).items() if held["lists_claims"] or held["quotes_claims"]]
 
 
+def recall_search_terms(app, env):
+    """So that the search finds the terms and functions of pages that this build does not write."""
+    kept = Path(app.doctreedir) / SEARCH_TERMS
+    if kept.exists():
+        terms = json.loads(kept.read_text(encoding="utf-8"))
+        env._search_index_index_entries |= {name: terms[name] for name in terms if name in env.found_docs}
+
+
 def in_reading_order(env):
     """The documents as the table of contents leads through them."""
     order, waiting = [], [env.config.root_doc]
@@ -246,6 +256,13 @@ def finish(app, exception):
             (images / name).write_bytes((Path(app.doctreedir) / "frames" / name).read_bytes())
 
 
+def keep_search_terms(app, exception):
+    """Keep what the pages gave the search's index; Sphinx itself knows it only of the pages that it writes."""
+    if not exception:
+        terms = app.env._search_index_index_entries
+        (Path(app.doctreedir) / SEARCH_TERMS).write_text(json.dumps(terms), encoding="utf-8")
+
+
 def prune_mathjax(app, exception):
     """Keep of MathJax what a page or its reader can load: one bundle, its fonts and macros, its speech, and what else a
     reader can choose in its menu. A choice is kept, and without what it loads no formula would be typeset again."""
@@ -262,6 +279,9 @@ def prune_mathjax(app, exception):
 
 def configure(app, config):
     os.environ.update(kernel_environment())
+    # Begun anew: extensions put their files there after the pages are written, and a page's links to them get a stamp
+    # only where they are of an earlier build. So a site would depend on what was built before.
+    shutil.rmtree(Path(app.outdir) / "_static", ignore_errors=True)
     config.nb_execution_cache_path = str(execution_cache(app.srcdir))
     # One line of _config.yml, the repository's address, brings the launch buttons; without it they would lead nowhere.
     if not config.html_theme_options.get("repository_url"):
@@ -283,10 +303,12 @@ def setup(app):
     app.connect("env-purge-doc", forget)
     app.connect("env-merge-info", merge)
     app.connect("env-updated", pages_again)
+    app.connect("env-updated", recall_search_terms)
     app.connect("doctree-resolved", fill_quotes)
     app.connect("doctree-resolved", fill_claims_page)
     app.connect("doctree-resolved", link)
     app.connect("html-page-context", offer_notebook, priority=1)
     app.connect("build-finished", finish)
+    app.connect("build-finished", keep_search_terms)
     app.connect("build-finished", prune_mathjax, priority=900)  # after it was copied
     return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -42,8 +42,8 @@ def build(root):
 @pytest.fixture(scope="session")
 def site():
     """The folder of the built site: built now when it is not good, and always where the browser is required."""
-    html, unfinished = ROOT / "_build" / "html", ROOT / "_build" / "unfinished"
-    if REQUIRED or unfinished.exists() or not (html / "index.html").exists():
+    html, finished = ROOT / "_build" / "html", ROOT / "_build" / "finished"
+    if REQUIRED or not finished.exists() or not (html / "index.html").exists():
         done = build(ROOT)
         assert done.returncode == 0, done.stdout
     return html

@@ -3,7 +3,6 @@
 import concurrent.futures
 import contextlib
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 from conftest import build
 
 from notes import site
+from notes.build import lock_folder
 
 
 def add_cell(path, source):
@@ -30,10 +30,10 @@ def add_chapter(book, name, *cells):
 
 
 def pages(book):
-    """What a built site shows: its pages, pictures and notebooks, by name, less the stamps on their style sheets."""
+    """What a built site shows: its pages, pictures and notebooks, by name, and what its search finds."""
     html = book / "_build" / "html"
     files = [*html.glob("*.html"), *html.glob("book/*"), *html.glob("_images/*"), *html.glob("_sources/book/*")]
-    return {path.relative_to(html).as_posix(): re.sub(rb"\?v=\w+", b"", path.read_bytes()) for path in files}
+    return {path.relative_to(html).as_posix(): path.read_bytes() for path in [*files, html / "searchindex.js"]}
 
 
 def test_a_new_book_executes_each_chapter_once(tiny_book):
@@ -74,7 +74,7 @@ def troubled(tiny_book, tmp_path_factory):
     """Books in trouble, by the kind of it, and how their builds ended; built side by side to save time."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         runs = {}
-        for trouble in (killed_twice, broken_chapters, broken_page, changed_claim):
+        for trouble in (killed_twice, broken_chapters, broken_page, changed_claim, damaged):
             book = shutil.copytree(tiny_book, tmp_path_factory.mktemp(trouble.__name__) / "book-root")
             runs[trouble.__name__] = book, pool.submit(trouble, book)
         return {name: (book, run.result()) for name, (book, run) in runs.items()}
@@ -152,7 +152,7 @@ def killed_twice(book):
     shutil.rmtree(book / "_build")
     for moment in ["executed in", "writing output"]:
         build_killed_at(moment, book)
-        assert (book / "_build" / "unfinished").exists()
+        assert not (book / "_build" / "finished").exists()
     (cached,) = book.glob("_build/.jupyter_cache/*/executed/*/base.ipynb")
     cached.write_bytes(cached.read_bytes()[:1000])  # as if it had been killed while it wrote this
     return build(book)
@@ -161,8 +161,46 @@ def killed_twice(book):
 def test_a_build_that_is_killed_is_made_good_by_the_next(troubled, tiny_book):
     book, done = troubled["killed_twice"]
     assert done.returncode == 0, done.stdout
-    assert not (book / "_build" / "unfinished").exists()
+    assert (book / "_build" / "finished").exists()
     assert pages(book) == pages(tiny_book)
+
+
+def damaged(book):
+    """Builds of a book after damage to what an earlier build left: the chapters' outputs, and the site."""
+    assert build(book).returncode == 0
+    (cached,) = book.glob("_build/.jupyter_cache/*/executed/*/base.ipynb")
+    cached.write_bytes(cached.read_bytes().replace(b"1.001", b"1.003"))
+    (book / "_build" / "html" / "book" / "tiny.html").write_bytes(b"")
+    done = [build(book)]
+    (database,) = book.glob("_build/.jupyter_cache/*/global.db")
+    database.write_bytes(database.read_bytes()[:1000])
+    return [*done, build(book)]
+
+
+def test_damage_is_made_good_by_the_next_build(troubled, tiny_book):
+    book, builds = troubled["damaged"]
+    for done in builds:
+        assert done.returncode == 0, done.stdout
+        assert done.stdout.count("executed in") == 1
+    assert pages(book) == pages(tiny_book)
+
+
+def test_one_build_waits_for_another(tmp_path, capsys):
+    lock = lock_folder(tmp_path)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(lock_folder, tmp_path)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.2)
+        os.close(lock)
+        os.close(waiting.result(5))
+    assert capsys.readouterr().out == "Waiting for another build of this book.\n"
+
+
+def test_folder_that_cannot_be_written_is_told_in_a_line(tmp_path):
+    (tmp_path / "_build").touch()
+    done = build(tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == f"\nThe book was not built: [Errno 17] File exists: '{tmp_path / '_build'}'\n"
 
 
 def build_killed_at(moment, book):

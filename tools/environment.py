@@ -56,7 +56,7 @@ def found(place):
     """What the environment in place was made from; nothing if it is not there, not finished, or its Python is gone."""
     if not stamp(place).exists() or not (place / "bin" / "python").exists():
         return []
-    return stamp(place).read_text().splitlines()
+    return stamp(place).read_text(errors="replace").splitlines()
 
 
 def make(place, lock, more=None):
@@ -120,6 +120,8 @@ def main(name=None, more=None):
         lock = lock_folder()
         try:
             problem = None if found(place) == wanted(more) else make(place, lock, more)
+        except OSError as error:
+            problem = f"The environment {place.name} cannot be set up: {error}"
         finally:
             os.close(lock)
     return problem

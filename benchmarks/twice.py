@@ -1,0 +1,150 @@
+"""The same book twice: two cold builds compared file by file, and what other numbers of threads change of it.
+
+Run ``make twice``, with nothing beside it. Kernels of a build have one thread each; here each chapter also runs with
+more. It fails when a file of the site differs between the two builds, or a claim fails with some number of threads, and
+writes ``benchmarks/results/threads.md``.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import torch
+from jupyter_cache import get_cache
+
+from notes import claims, explore
+from notes.build import chapters, execute
+from notes.site import execution_cache, kernel_environment
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULT = ROOT / "benchmarks" / "results" / "threads.md"
+MORE_THREADS = [2, 4]
+
+
+def built(root):
+    """The book in another folder, built from nothing."""
+    shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns(".*"))
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, root)
+    print(f"Building the book in {root}", flush=True)
+    if subprocess.run([sys.executable, "-m", "notes.build", root], cwd=ROOT, stdout=subprocess.DEVNULL).returncode:
+        sys.exit("The book is not built, as said above.")
+    return root
+
+
+def site(root):
+    """Every file of the site, by its name."""
+    html = root / "_build" / "html"
+    files = (path for path in html.rglob("*") if path.is_file())
+    return {path.relative_to(html).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def results(notebook):
+    """The claims of an executed chapter, by their statements, and the hashes of its frames, in order."""
+    outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    found = [data[claims.MIME] for data in outputs if claims.MIME in data]
+    frames = [hash(frame) for data in outputs if explore.MIME in data for frame in data[explore.MIME]["frames"]]
+    return {claim["statement"]: claim for claim in found}, frames
+
+
+def with_one_thread(root):
+    """What a build computed, chapter by chapter."""
+    cache = get_cache(execution_cache(root))
+    kept = {record.uri: record.hashkey for record in cache.list_cache_records()}
+    notebook = "executed/{}/base.ipynb"
+    return {
+        path.stem: results(nbformat.read(cache.path / notebook.format(kept[str(path)]), as_version=4))
+        for path in chapters(root)
+    }
+
+
+def with_threads(path, root, threads):
+    """What a chapter computes with some threads; a claim that fails ends it all."""
+    number = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    os.environ.update(kernel_environment() | number)
+    notebook, seconds, problem = execute(path, root)
+    if problem:
+        sys.exit(f"With {threads} threads a chapter fails:\n{problem}")
+    print(f"{path.stem} with {threads} threads: {seconds:.0f} s", flush=True)
+    return results(notebook)
+
+
+def number(text):
+    """The number in a claim's text, as "−1.2·10⁻³ ± 0.1" or "2 %"."""
+    mantissa, _, power = text.partition(" ")[0].replace("−", "-").partition("·10")
+    return float(f"{mantissa}e{power.translate(str.maketrans('⁻⁰¹²³⁴⁵⁶⁷⁸⁹', '-0123456789')) or 0}")
+
+
+def tolerance(claim):
+    """How far from the expected number a claim may be."""
+    if claim["tolerance"].startswith("none"):
+        return 0.0
+    expected = abs(number(claim["expected"]))
+    parts = claim["tolerance"].split(" + ")
+    return sum(number(part) * (expected / 100 if part.endswith("%") else 1) for part in parts)
+
+
+def changes(chapter, threads, one, more):
+    """A row for each claim of a chapter whose number, as it is shown, another number of threads changes."""
+    for statement, claim in one.items():
+        was, now = claim["measured"], more[statement]["measured"]
+        if was != now:
+            difference, width = abs(number(now) - number(was)), tolerance(claim)
+            share = f"{difference / abs(number(was)):.1g}" if number(was) else "–"
+            used = f"{100 * difference / width:.1g} %" if width else "–"
+            yield [chapter, statement.replace("|", "\\|"), threads, was, now, share, claim["tolerance"], used]
+
+
+def table(head, rows):
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as name:
+        first, second = (built(Path(name) / word) for word in ("one", "two"))
+        one, two = site(first), site(second)
+        unlike = sorted(file for file in one.keys() | two.keys() if one.get(file) != two.get(file))
+        pictures = sum(file.endswith(".png") for file in one)
+        print(f"{len(one)} files, {pictures} of them pictures: {len(unlike)} differ", *unlike, flush=True)
+        alone = with_one_thread(first)
+        counts, rows = [], []
+        for threads in MORE_THREADS:
+            more = {path.stem: with_threads(path, first, threads) for path in chapters(first)}
+            other = [
+                ours != theirs for name in alone for ours, theirs in zip(alone[name][1], more[name][1], strict=True)
+            ]
+            changed = [row for name in alone for row in changes(name, threads, alone[name][0], more[name][0])]
+            n_claims = sum(len(found) for found, _ in alone.values())
+            counts.append([threads, f"{sum(other)} of {len(other)}", f"{len(changed)} of {n_claims}"])
+            rows += changed
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(report(counts, rows), encoding="utf-8")
+    print(RESULT.read_text(encoding="utf-8"))
+    return f"{len(unlike)} files differ between two cold builds." if unlike else None
+
+
+def report(counts, rows):
+    machine = f"{platform.system()}, {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
+    return "\n\n".join(
+        [
+            f"What changes when a chapter's kernel has more threads than the one of a build ({machine}). Every claim "
+            "holds with each number of threads.",
+            table(["threads", "frames that differ", "claims whose shown number differs"], counts),
+            table(
+                ["chapter", "claim", "threads", "with one", "with more", "relative", "tolerance", "of the tolerance"],
+                sorted(rows, key=lambda row: row[:3]),
+            ),
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
