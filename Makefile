@@ -4,7 +4,7 @@ PYTHON ?= python3
 LAB ?=
 BENCH ?=
 
-.PHONY: help book test lab bench audit claims-bite faults twice newest clean environment
+.PHONY: help book test lab bench audit mutants claims-bite faults twice newest clean environment
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -37,6 +37,11 @@ twice: environment ## build the book twice and compare; then run it with more th
 
 newest: environment ## test the package with the newest numpy, matplotlib and ipywidgets
 	.venv/bin/python tools/newest.py
+
+mutants: ## see that some test fails for each slip that could be made in the package
+	@"$(PYTHON)" tools/environment.py mutants tests/mutants/requirements.txt
+	.venv-mutants/bin/python -m pytest tests/mutants/check_slips.py
+	.venv-mutants/bin/python tests/mutants/run.py
 
 clean: ## forget the site and every cache (the environment stays: rm -r .venv)
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis

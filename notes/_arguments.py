@@ -11,7 +11,7 @@ def floating(name, value, like=None):
     Otherwise floating tensors and arrays keep their dtype, and everything else gets PyTorch's default one.
     """
     try:
-        tensor = torch.as_tensor(value)
+        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be a tensor or numbers, got {type(value).__name__}") from error
     if tensor.is_complex() or tensor.dtype == torch.bool:

@@ -3,6 +3,7 @@
 import html
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -150,6 +151,37 @@ def test_a_quote_links_to_its_place_with_both_numbers_and_escapes_the_statement(
     assert "(measured 1.5 ± 0.1, expected 1)" in quote
 
 
+def test_on_the_site_a_claim_has_an_anchor_and_its_tick_leads_to_the_list(shown):
+    claim("Two is two", 2, 2)
+    data = shown[0][claims.MIME]
+    rest = " Two is two: measured <b>2</b>, expected <b>2</b> <small>(tolerance none: exact)</small></div>"
+    assert claims.as_html(data) == '<div class="claim"><span aria-hidden="true">✓</span>' + rest
+    tick = '<a href="all.html?a&amp;b#row-1" aria-label="Among all claims">✓</a>'
+    assert claims.as_html(data, "claim-1", "all.html?a&b#row-1") == f'<div class="claim" id="claim-1">{tick}{rest}'
+
+
+def test_the_data_travel_as_json():
+    assert re.fullmatch(r"application/vnd\.[a-z.]+\+json", claims.MIME)  # Jupyter knows JSON by this ending
+
+
+def test_numbers_have_four_digits_and_errors_two(shown):
+    claim("Rounded", 1.234567, 1.234567, atol=0.1234567, error=0.01234567)
+    data = shown[0][claims.MIME]
+    assert (data["measured"], data["expected"], data["tolerance"]) == ("1.235 ± 0.012", "1.235", "0.1235")
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected", "said"),
+    [
+        (1.23456789, 1.23456799, "measured 1.2345679, expected 1.234568,"),
+        (1.00012, 1.00024, "measured 1.0001, expected 1.0002,"),
+    ],
+)
+def test_a_failure_has_as_many_digits_as_tell_the_numbers_apart(measured, expected, said):
+    with pytest.raises(AssertionError, match=re.escape(said)):
+        claim("Nearly", measured, expected, atol=1e-9)
+
+
 def test_braces_in_a_statement_stay(shown):
     claim("The set {x} of {measured}", 1, 1)
     assert "The set {x} of {measured}" in shown[0]["text/plain"]
@@ -179,7 +211,7 @@ def test_a_claim_without_a_sentence_is_refused(statement):
 @pytest.mark.parametrize("name", ["measured", "expected"])
 @pytest.mark.parametrize("value", ["1", "one", None, True, 1 + 0j, [1.0], torch.ones(2), torch.ones(1), np.ones(1)])
 def test_what_is_not_a_number_is_refused_by_name(shown, name, value):
-    with pytest.raises(TypeError, match=name):
+    with pytest.raises(TypeError, match=f"^{name} must be a number, got {type(value).__name__} "):
         claim("A number", **{"measured": 1.0, "expected": 1.0, name: value})
     assert shown == []
 

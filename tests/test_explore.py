@@ -1,10 +1,13 @@
 """One figure in two places: what explore refuses, draws, shows and remembers."""
 
 import base64
+import dataclasses
+import functools
 import inspect
 import io
 import itertools
 import json
+import re
 
 import ipywidgets
 import numpy as np
@@ -105,7 +108,7 @@ class Widgets:
         ({"height": {1: 1, "1": 2}}, ValueError, "'height' has two values with one label"),
         ({"height": 1}, TypeError, "'height' must be a list"),
         ({"height": "12"}, TypeError, "'height' must be a list"),
-        ({"height": (1, 2)}, TypeError, "'height' must be a list"),
+        ({"height": (1, 2)}, TypeError, r"'height' must be a list, a dict, a bool or play\(…\), got tuple$"),
         ({"height": {1, 2}}, TypeError, "'height' must be a list"),
         ({"height": range(1, 3)}, TypeError, "'height' must be a list"),
         ({"height": np.array([1, 2])}, TypeError, "'height' must be a list"),
@@ -133,14 +136,22 @@ def test_a_figure_without_alternative_text_is_refused(anywhere, alt):
 
 @pytest.mark.parametrize("figure", [None, 3, "line", Figure()])
 def test_what_is_not_a_function_is_refused(anywhere, figure):
-    with pytest.raises(TypeError, match="figure"):
+    with pytest.raises(TypeError, match=f"^figure must be a function .* got {type(figure).__name__}$"):
         explore(figure, alt="A line", height=[1, 2])
 
 
 def test_a_required_parameter_without_a_control_is_refused(anywhere):
-    with pytest.raises(TypeError, match="needs a value for 'slope'"):
+    with pytest.raises(TypeError, match=r"^<lambda> needs a value for 'slope'"):
         explore(lambda height, slope: line(height, slope), alt="A line", height=[1, 2])
+    nameless = functools.partial(lambda thick, height, slope: line(height, slope), True)
+    with pytest.raises(TypeError, match=r"^functools\.partial\(.* needs a value for 'slope'"):
+        explore(nameless, alt="A line", height=[1, 2])
     assert anywhere == []
+
+
+def test_a_figure_function_may_take_whatever_comes(anywhere):
+    explore(lambda *args, height=1, **kwargs: line(height), alt="A line", height=[1, 2])
+    assert decoded(anywhere[0]["image/png"]) == png(line())
 
 
 def test_a_required_parameter_may_come_from_a_control(anywhere):
@@ -207,6 +218,15 @@ def test_play_takes_steps_of_any_size(step):
     assert play(0, 3 * step, step).values == pytest.approx([0, step, 2 * step, 3 * step], rel=1e-9, abs=0)
 
 
+def test_a_play_stays_as_it_was_checked():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        play(0, 2).step = 0
+
+
+def test_the_data_travel_as_json():
+    assert re.fullmatch(r"application/vnd\.[a-z.]+\+json", MIME)  # Jupyter knows JSON by this ending
+
+
 def test_play_of_whole_numbers_has_whole_numbers():
     assert all(type(value) is int for value in play(0, 200, 10).values)
 
@@ -225,6 +245,8 @@ def test_play_finds_a_default_that_a_sum_of_steps_would_miss(shown):
         ({"height": [1, -2]}, ["1", "−2"]),
         ({"height": {"low": 1, "high": 9}}, ["low", "high"]),
         ({"height": play(0, 2)}, ["0", "1", "2"]),
+        ({"thick": True}, ["off", "on"]),
+        ({"thick": [True, False]}, ["on", "off"]),
     ],
 )
 def test_labels_are_what_an_author_would_write(site, controls, labels):
@@ -258,6 +280,17 @@ def test_without_a_default_the_first_value_or_the_one_given_is_the_first_frame(a
     counted = Counted(lambda height: line(height))
     explore(counted, alt="A line", height=given)
     assert counted.calls[0] == {"height": value}
+
+
+def test_values_that_are_no_numbers_are_labelled_as_they_are_written(site):
+    explore(lambda of="one-sided": line(3 + len(of)), alt="A line", of=["one-sided", "no", "both"])
+    assert site[0][MIME]["controls"][0]["labels"] == ["one-sided", "no", "both"]  # and a hyphen is no minus
+
+
+def test_arrays_are_the_default_only_where_they_are_one(shown):
+    ones, others = np.ones(2), np.zeros(2)
+    explore(lambda of=ones: line(1 + of.sum()), alt="A line", of={"others": others, "ones": ones})
+    assert decoded(shown[0]["image/png"]) == png(line(3.0))
 
 
 def test_a_default_is_found_by_value_and_by_identity(shown):
@@ -296,17 +329,30 @@ class TestPng:
         # Of the eight bits of a channel a palette may lose the last.
         assert np.abs(pixels.astype(int) - [0x00, 0x72, 0xB2]).max() <= 1
 
+    def test_keeps_the_colour_of_the_paper_and_all_others_nearly(self):
+        paper = [253, 246, 227]
+        figure = Figure(figsize=(1, 1), dpi=40, facecolor=np.array(paper) / 255)
+        ramp = np.linspace(0, 1, 32)
+        figure.figimage(np.dstack([*np.meshgrid(ramp, ramp), np.full((32, 32), 0.5)]), 4, 4)  # a thousand colours
+        pixels = np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB")).astype(int)
+        exact = np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
+        at_the_edge = (exact == paper).all(2)
+        assert at_the_edge.sum() == 40**2 - 32**2
+        assert (pixels[at_the_edge] == paper).all()
+        # 255 colours for the ramp's square of 255 × 255 levels: each for one of 16 × 16, and off by up to 16.
+        assert np.abs(pixels - exact)[~at_the_edge].max() <= 24
+
     @pytest.mark.parametrize("figure", [None, b"png", "figure", 3])
     def test_refuses_what_is_not_a_figure(self, figure):
-        with pytest.raises(TypeError, match="matplotlib Figure"):
+        with pytest.raises(TypeError, match=f"matplotlib Figure, got {type(figure).__name__}$"):
             png(figure)
 
     def test_leaves_no_figure_open_in_pyplot(self):
         import matplotlib.pyplot as plt
 
         plt.switch_backend("agg")
-        kept = plt.figure(figsize=(1, 1), dpi=20)
-        png(plt.figure(figsize=(1, 1), dpi=20))
+        shown, kept = (plt.figure(figsize=(1, 1), dpi=20) for _ in range(2))
+        png(shown)
         assert [plt.figure(number) for number in plt.get_fignums()] == [kept]
         plt.close(kept)
 
@@ -334,6 +380,15 @@ class TestSite:
             ["time", "time", "play", ["0", "1", "2"], 1],
             ["noise", "noise", "checkbox", ["off", "on"], 0],
         ]
+
+    @pytest.mark.parametrize(
+        ("control", "kind", "default"),
+        [([1, 2], "range", 0), ({"a": 1, "b": 2}, "range", 0), (play(1, 2), "play", 0), (True, "checkbox", 1)],
+    )
+    def test_the_kind_of_a_control_is_that_of_what_was_given(self, site, control, kind, default):
+        explore(lambda height: line(height), alt="A line", height=control)
+        (described,) = site[0][MIME]["controls"]
+        assert (described["kind"], described["default"]) == (kind, default)
 
     def test_nothing_of_a_live_widget_is_shown(self, site):
         before = set(_instances)
@@ -439,6 +494,38 @@ class TestLive:
         assert slider.tooltip == "step size"
         assert slider.style.description_width == "initial"
 
+    def test_a_screen_reader_is_told_the_name_of_each_control(self, shown):
+        explore(line, alt="A line", thick=True, height=play(1, 3), slope=[0, 0.5])
+        widgets = Widgets(shown[0])
+        assert widgets.checkboxes["thick"].tooltip == "thick"
+        assert widgets.of(ipywidgets.Play)[0].tooltip == "play height"
+        assert [slider.tooltip for slider in widgets.sliders.values()] == ["height", "slope"]
+
+    def test_picture_and_controls_have_the_width_of_the_page_up_to_their_own(self, shown):
+        explore(line, alt="A line", thick=True, height=[1, 2])
+        widgets = Widgets(shown[0])
+        assert (widgets.image.format, widgets.image.layout.width, widgets.image.layout.max_width) == (
+            "png",
+            "100%",
+            "680px",
+        )
+        layout = widgets.sliders["height"].layout
+        assert (layout.width, layout.max_width) == ("100%", "480px")
+        assert not widgets.checkboxes["thick"].indent  # in line with the picture
+
+    def test_play_takes_four_steps_a_second(self, shown):
+        explore(line, alt="A line", height=play(1, 3))
+        assert Widgets(shown[0]).of(ipywidgets.Play)[0].interval == 250
+
+    def test_no_change_of_a_checkbox_but_that_of_its_value_is_a_move(self, shown):
+        counted = Counted(lambda thick=False: line(thick=thick))
+        explore(counted, alt="A line", thick=False)
+        widgets = Widgets(shown[0])
+        widgets.checkboxes["thick"].description = "1"
+        widgets.checkboxes["thick"].disabled = True
+        assert len(counted.calls) == 1
+        assert widgets.message.value == ""
+
     def test_controls_stand_in_the_order_given(self, shown):
         explore(line, alt="A line", slope=[0, 0.5], height=[1, 5])
         assert list(Widgets(shown[0]).sliders) == ["slope", "height"]
@@ -499,6 +586,13 @@ class TestLive:
         widgets.sliders["height"].index = 1
         assert "ValueError" in widgets.message.value
         assert [call["height"] for call in counted.calls] == [1, 5, 9, 5]
+
+    def test_the_message_says_how_all_controls_stood(self, shown):
+        explore(lambda height=1, step_size=2: line(1 / (3 - height)), alt="A line", height=[1, 3], step_size=[2, 4])
+        widgets = Widgets(shown[0])
+        widgets.sliders["height"].index = 1
+        expected = "<b>No picture for height 3, step size 2.</b> ZeroDivisionError: division by zero"
+        assert widgets.message.value == expected
 
     def test_a_redraw_that_returns_no_figure_is_shown_too(self, shown):
         explore(lambda height=1: line() if height == 1 else None, alt="A line", height=[1, 5])

@@ -102,6 +102,23 @@ def test_every_start_ends_at_the_density():
     torch.testing.assert_close(law, expected / (expected.sum() * 0.04), rtol=0, atol=1e-9)
 
 
+def test_the_faintest_slope_is_kept():
+    density, grid = Flat(), torch.linspace(0, 1, 101, dtype=torch.float64)
+    density.log_prob = lambda x: -5e-5 * x[:, 0]  # from cell to cell 5e-7
+    p = torch.exp(-5e-5 * grid)
+    p = p / (p.sum() * 0.01)
+    # Another slope would be reached at the rate π²; what is rounded, one in 1e16, moves 5000 times in this time.
+    torch.testing.assert_close(fokker_planck(density, p, [0.5], grid)[0], p, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("convert", [torch.Tensor.float, torch.Tensor.tolist, torch.Tensor.numpy])
+def test_the_start_may_be_float32_numbers_or_an_array(convert):
+    initial = (GRID.abs() < 3).double()
+    laws = fokker_planck(gaussian(), convert(initial), [0.0, 0.5], GRID)
+    assert laws.dtype == torch.float64
+    assert torch.equal(laws, fokker_planck(gaussian(), initial, [0.0, 0.5], GRID))
+
+
 def test_the_start_is_normalised_and_returned_at_time_zero():
     initial = 7 * normal_on(GRID, 0.5, 0.3)
     law = fokker_planck(gaussian(), initial, [0.0], GRID)[0]
@@ -352,3 +369,8 @@ def test_a_bad_grid_is_refused(function, grid, error):
 def test_bad_boundaries_are_refused(left, right, name, error):
     with pytest.raises(error, match=name):
         committor(gaussian(), left, right, even())
+
+
+def test_bad_boundaries_are_refused_with_those_of_the_grid():
+    with pytest.raises(ValueError, match=r"satisfy -4 ≤ left < right ≤ 4, got -4\.5 and 1\.0$"):
+        committor(gaussian(), -4.5, 1.0, even())

@@ -194,7 +194,7 @@ def recipes():
     """The Makefile's targets and their recipes' lines."""
     found = {}
     for line in (ROOT / "Makefile").read_text().splitlines():
-        if target := re.match(r"([a-z]+):", line):
+        if target := re.match(r"([a-z-]+):", line):
             lines = found[target[1]] = []
         elif line.startswith("\t"):
             lines.append(line)

@@ -119,7 +119,9 @@ def test_stationary_variance_tends_to_the_variance_at_small_steps():
     assert stationary_variance(4.0, 1e-9) == pytest.approx(4.0, rel=1e-9)
 
 
-@pytest.mark.parametrize("walk", [langevin, lambda *args, **kwargs: mala(Density(), *args[1:], **kwargs)[0]])
+@pytest.mark.parametrize(
+    "walk", [langevin, lambda score, *args, **kwargs: mala(Density(score=score), *args, **kwargs)[0]]
+)
 class TestRecording:
     x0 = torch.linspace(-1, 1, 6).reshape(3, 2)
 
@@ -156,6 +158,8 @@ class TestRecording:
         x0 = self.x0.clone().requires_grad_()
         assert not walk(standard_score, x0, 0.1, 2, generator=seeded(0)).requires_grad
         assert x0.requires_grad
+        slope = torch.tensor(-1.0, requires_grad=True)  # as a network has
+        assert not walk(lambda x: slope * x, x0, 0.1, 2, generator=seeded(0)).requires_grad
 
     def test_is_decided_by_its_generator_alone(self, walk):
         before = torch.get_rng_state()
@@ -179,6 +183,12 @@ def test_a_score_in_float64_leaves_a_float32_walk_in_float32():
     assert p.score(x0).dtype == torch.float64
     assert langevin(p.score, x0, 0.1, 2, generator=seeded(0)).dtype == torch.float32
     assert mala(p, x0, 0.1, 2, generator=seeded(0))[0].dtype == torch.float32
+    # Nor is it wider in between: what the density returns is rounded before it is used.
+    rounded = Density(lambda x: p.log_prob(x).float(), lambda x: p.score(x).float())
+    x0 = torch.randn(100, 1, generator=seeded(3))
+    walks = (langevin(f, x0, 0.1, 5, generator=seeded(0)) for f in (p.score, rounded.score))
+    assert torch.equal(*walks)
+    assert torch.equal(*(mala(d, x0, 1.0, 5, generator=seeded(0))[0] for d in (p, rounded)))
 
 
 def test_a_walk_of_no_particles_has_no_rows():
@@ -343,7 +353,7 @@ class TestLawsOnAGrid:
         ],
     )
     def test_refuse_a_bad_grid(self, function, grid, error):
-        with pytest.raises(error, match="grid"):
+        with pytest.raises(error, match=r"^grid must"):
             function(standard_score, 0.5, grid)
 
     @pytest.mark.parametrize(
@@ -353,6 +363,40 @@ class TestLawsOnAGrid:
     def test_refuse_a_score_of_another_shape(self, function, score, error):
         with pytest.raises(error, match="score"):
             function(score, 0.5, torch.linspace(-3, 3, 61))
+
+    def test_refuse_a_score_that_is_not_finite(self, function):
+        with pytest.raises(ValueError, match=r"^score on the grid must be finite"):
+            function(lambda x: x.log(), 0.5, torch.linspace(-3, 3, 61))
+
+
+class TestEndsOfTheGrid:
+    """The law of −x at τ = 0.5 between the ends given, a spacing of 0.2: refused where it is cut off."""
+
+    @staticmethod
+    def law(low, high):
+        grid = np.arange(round(5 * low), round(5 * high) + 1) / 5
+        step = np.exp(-((grid[:, None] - grid / 2) ** 2) / 2)
+        law = np.linalg.matrix_power(step / step.sum(0), 200)[:, 0]
+        return torch.from_numpy(grid), law / law.max(), law / (0.2 * law.sum())
+
+    @pytest.mark.parametrize("side", [-1, 1])
+    def test_a_law_that_reaches_one_of_them_is_refused(self, side):
+        grid, height, _ = self.law(*sorted([side * 4.2, side * -8.0]))
+        assert 1e-3 < max(height[0], height[-1]) < 2e-3
+        with pytest.raises(ValueError, match=r"^grid must hold all of the law"):
+            stationary_law(standard_score, 0.5, grid)
+
+    @pytest.mark.parametrize("side", [-1, 1])
+    def test_a_law_that_nearly_does_is_not(self, side):
+        grid, height, density = self.law(*sorted([side * 4.4, side * -8.0]))
+        ends = height[[0, -1]], height[[1, -2]]
+        assert max(ends[0]) < 1e-3 < max(ends[1])
+        law = stationary_law(standard_score, 0.5, grid)
+        torch.testing.assert_close(law, torch.from_numpy(density), rtol=0, atol=1e-12)
+
+    def test_past_the_stable_step_there_is_no_law(self):
+        with pytest.raises(ValueError, match=r"or there is no stationary law$"):
+            stationary_law(standard_score, 2.5, torch.linspace(-20, 20, 101))
 
 
 def by_hand(p, x, step_size, n_steps, generator):
@@ -474,6 +518,32 @@ def test_a_log_density_that_turns_nan_is_reported_at_its_step():
         mala(Density(half, torch.ones_like), torch.zeros(50, 1), 1.0, 1000, generator=seeded(27))
 
 
+class TestNaNWhereAProposalOverflows:
+    """In float16, with centres near its largest number, 65504, and steps of std 346."""
+
+    @staticmethod
+    def walk(log_prob, start):
+        x0 = torch.full((200, 2), start, dtype=torch.float16)
+        return mala(Density(log_prob, torch.zeros_like), x0, 60_000.0, 1, generator=seeded(31))
+
+    def test_it_is_rejected(self):
+        walked, rate = self.walk(lambda x: (x - x).sum(1), 65_408.0)  # inf − inf
+        assert walked.isfinite().all()
+        assert 0 < rate < 1
+
+    def test_it_hides_no_nan_at_a_finite_proposal(self):
+        with pytest.raises(FloatingPointError, match="log_prob is NaN at a proposal of step 1 "):
+            self.walk(lambda x: torch.where((x == 65_408).all(1), 0, torch.nan).to(x), 65_408.0)
+
+
+def test_no_draw_leads_to_where_the_density_is_zero(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "uniform_", lambda self, **kwargs: self.zero_())  # one in 2²⁴ is 0 in float32
+    box = Density(lambda x: torch.where(x[:, 0].abs() < 1, 0.0, -INF), torch.zeros_like)
+    walked, rate = mala(box, torch.zeros(100, 1), 0.5, 20, generator=seeded(32))
+    assert walked.abs().max() < 1
+    assert 0 < rate < 1
+
+
 def test_a_start_of_density_zero_is_refused():
     def box(x):
         return torch.where(x[:, 0].abs() < 1, 0.0, -INF)
@@ -516,6 +586,7 @@ WALKS = {
         ({"step_size": -0.1}, ValueError),
         ({"step_size": NAN}, ValueError),
         ({"step_size": INF}, ValueError),
+        ({"step_size": 1e39}, ValueError),  # more than float32 holds
         ({"step_size": True}, TypeError),
         ({"step_size": "0.1"}, TypeError),
         ({"step_size": torch.tensor([0.1, 0.2])}, TypeError),
@@ -532,7 +603,7 @@ WALKS = {
     ],
 )
 def test_bad_input_is_refused_by_name(walk, arguments, error):
-    with pytest.raises(error, match=next(iter(arguments))):
+    with pytest.raises(error, match=f"^{next(iter(arguments))} must"):
         walk(**{"x0": torch.zeros(3, 1), **arguments})
 
 
@@ -544,11 +615,23 @@ def test_a_number_of_steps_that_recording_does_not_divide_is_refused(walk):
 
 @pytest.mark.parametrize(
     ("temperature", "error"),
-    [(-0.1, ValueError), (NAN, ValueError), (INF, ValueError), (True, TypeError), ("1", TypeError), (None, TypeError)],
+    [(-0.1, ValueError), (NAN, ValueError), (1e39, ValueError), (True, TypeError), ("1", TypeError), (None, TypeError)],
 )
 def test_a_bad_temperature_is_refused(temperature, error):
-    with pytest.raises(error, match="temperature"):
+    with pytest.raises(error, match=r"^temperature must"):
         langevin(standard_score, torch.zeros(3, 1), 0.1, 4, temperature=temperature)
+
+
+def test_what_is_not_a_function_is_refused_by_name():
+    with pytest.raises(TypeError, match=r"^score must be a function, got Tensor"):
+        langevin(torch.zeros(3, 1), torch.zeros(3, 1), 0.1, 4)
+    for name in ("log_prob", "score"):
+        density = Density(**{name: None})
+        with pytest.raises(TypeError, match=rf"^density\.{name} must be a function, got NoneType"):
+            mala(density, torch.zeros(3, 1), 0.1, 4)
+        delattr(density, name)
+        with pytest.raises(TypeError, match=rf"^density\.{name} must be a function, got NoneType"):
+            mala(density, torch.zeros(3, 1), 0.1, 4)
 
 
 OTHER_FIELDS = [
@@ -609,7 +692,7 @@ def test_a_log_prob_that_returns_another_shape_is_refused(log_prob, error):
     ],
 )
 def test_a_bad_step_size_is_refused(function, step_size, error):
-    with pytest.raises(error, match="step_size"):
+    with pytest.raises(error, match=r"^step_size must"):
         function(1.0, step_size)
 
 
@@ -618,5 +701,5 @@ def test_a_bad_step_size_is_refused(function, step_size, error):
     [(0.0, ValueError), (-1.0, ValueError), (NAN, ValueError), (INF, ValueError), (True, TypeError), ("1", TypeError)],
 )
 def test_a_bad_variance_is_refused(variance, error):
-    with pytest.raises(error, match="variance"):
+    with pytest.raises(error, match=r"^variance must"):
         stationary_variance(variance, 0.1)

@@ -322,6 +322,17 @@ def test_sample_is_reproduced_by_its_generator_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_sample_of_a_float64_mixture_has_the_digits_of_float64():
+    x = GaussianMixture(torch.zeros(1, 1, dtype=torch.float64), 1.0).sample(100, seeded(3))
+    assert (x != x.float()).sum() > 90
+
+
+def test_sample_stays_on_the_device_of_the_mixture():
+    p = uneven(2)
+    with torch.device("meta"):  # the default of whatever is made without saying where
+        assert p.sample(3, seeded(0)).device == torch.device("cpu")
+
+
 def test_sample_without_a_generator_follows_the_global_seed():
     p = uneven(2)
     with torch.random.fork_rng(devices=[]):
@@ -517,6 +528,10 @@ def test_two_moons_are_two_half_circles():
         assert (moon[[0, -1], 0].abs() - 1).abs().max() <= 1e-6
     assert upper[:, 1].min() >= -1e-6
     assert lower[:, 1].max() <= 1e-6
+    # Worked out in float64 and rounded once: by half of the 1.2e-7 between numbers from 1 to 2.
+    angle = np.linspace(0, math.pi, 30)
+    exact = np.stack([np.cos(angle) - 0.5, np.sin(angle) - 0.25], 1)
+    assert np.abs(p.means[:30].double().numpy() - exact).max() <= 1.001 * 2**-24
     # Interleaved: the tip of each lies inside the other's circle.
     assert (p.means[:30] - torch.tensor([0.5, 0.25])).norm(dim=1).min() < 0.6
     assert (p.means[30:] - torch.tensor([-0.5, -0.25])).norm(dim=1).min() < 0.6
@@ -576,11 +591,37 @@ def test_rings_are_circles_around_the_origin():
         assert spacing(torch.cat([ring, ring[:1]])).tolist() == pytest.approx([chord] * 20, rel=1e-5)
 
 
+def test_the_places_on_a_ring_are_rounded_once():
+    angle = 2 * math.pi / 20 * np.arange(20)
+    exact = np.stack([np.cos(angle), np.sin(angle)], 1)
+    # From numbers worked out in float64, by half of the 6e-8 between those from ½ to 1.
+    assert np.abs(rings([1.0], 20).means.double().numpy() - exact).max() <= 1.001 * 2**-25
+
+
+def test_two_moons_of_two_components_are_their_first_tips():
+    assert two_moons(2).means.tolist() == [[0.5, -0.25], [-0.5, 0.25]]
+
+
 def test_one_ring_of_eight_components_is_eight_modes():
     p = rings(radii=[2.0], n_components=8, std=0.1)
     # A neighbour 15 stds away pulls by e⁻¹¹⁷.
     torch.testing.assert_close(p.score(p.means), torch.zeros(8, 2), rtol=0, atol=1e-6)
     assert p.components(p.means).tolist() == list(range(8))
+
+
+@pytest.mark.parametrize(
+    ("make", "defaults"),
+    [
+        (two_moons, {"n_components": 40, "std": 0.12}),
+        (swiss_roll, {"n_components": 60, "std": 0.1, "turns": 1.5}),
+        (checkerboard, {"n_cells": 4, "n_per_side": 4, "std": 0.1}),
+        (rings, {"radii": [1.0, 2.0], "n_components": 48, "std": 0.1}),
+    ],
+)
+def test_toy_targets_have_sizes_of_their_own_unless_told(make, defaults):
+    p, told = make(), make(**defaults)
+    assert torch.equal(p.means, told.means)
+    assert torch.equal(p.stds, told.stds)
 
 
 @pytest.mark.parametrize("make", [two_moons, swiss_roll, checkerboard, rings])
@@ -633,7 +674,7 @@ PLANE = [[0.0, 0.0], [1.0, 1.0]]
     ],
 )
 def test_a_bad_mixture_is_refused_by_name(arguments, name, error):
-    with pytest.raises(error, match=name):
+    with pytest.raises(error, match=f"^{name} must"):
         GaussianMixture(*arguments)
 
 
@@ -654,7 +695,7 @@ def test_a_bad_mixture_is_refused_by_name(arguments, name, error):
     ],
 )
 def test_bad_points_are_refused_by_name(method, x, error):
-    with pytest.raises(error, match="x must"):
+    with pytest.raises(error, match=r"^x must"):
         getattr(GaussianMixture(PLANE, 1.0), method)(x)
 
 
@@ -663,13 +704,13 @@ def test_bad_points_are_refused_by_name(method, x, error):
     [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError), ("2", TypeError), (None, TypeError)],
 )
 def test_a_bad_sample_size_is_refused(n, error):
-    with pytest.raises(error, match="n must"):
+    with pytest.raises(error, match=r"^n must"):
         GaussianMixture(PLANE, 1.0).sample(n)
 
 
 @pytest.mark.parametrize("generator", [0, "seed", np.random.default_rng(0)])
 def test_a_generator_of_another_kind_is_refused(generator):
-    with pytest.raises(TypeError, match="generator"):
+    with pytest.raises(TypeError, match=r"^generator must"):
         GaussianMixture(PLANE, 1.0).sample(2, generator)
 
 
@@ -686,7 +727,7 @@ def test_a_generator_of_another_kind_is_refused(generator):
     ],
 )
 def test_a_bad_noise_level_is_refused(sigma, error):
-    with pytest.raises(error, match="sigma"):
+    with pytest.raises(error, match=r"^sigma must"):
         GaussianMixture(PLANE, 1.0).smoothed(sigma)
 
 
@@ -720,8 +761,14 @@ def test_a_bad_noise_level_is_refused(sigma, error):
     ],
 )
 def test_a_bad_toy_target_is_refused_by_name(make, arguments, error):
-    with pytest.raises(error, match=next(iter(arguments))):
+    with pytest.raises(error, match=f"^{next(iter(arguments))} must"):
         make(**arguments)
+
+
+def test_the_least_number_of_components_is_named():
+    for make in (two_moons, swiss_roll):
+        with pytest.raises(ValueError, match=r"^n_components must be at least 2, got 1"):
+            make(n_components=1)
 
 
 def cloud(n, dim, dtype=torch.float64):
@@ -1291,7 +1338,7 @@ BANDWIDTHS = {
     ],
 )
 def test_bad_data_are_refused_by_every_function_of_a_bandwidth(function, data, error):
-    with pytest.raises(error, match="data must"):
+    with pytest.raises(error, match=r"^data must"):
         function(data)
 
 
@@ -1316,7 +1363,7 @@ def test_a_kernel_density_of_one_datum_is_a_gaussian_and_of_none_is_refused():
     ],
 )
 def test_a_bad_bandwidth_is_refused(bandwidth, error):
-    with pytest.raises(error, match="bandwidth must"):
+    with pytest.raises(error, match=r"^bandwidth must"):
         kernel_density(torch.zeros(3, 2), bandwidth)
 
 
@@ -1337,7 +1384,7 @@ def test_a_bad_bandwidth_is_refused(bandwidth, error):
     ],
 )
 def test_bad_candidates_are_refused(candidates, error):
-    with pytest.raises(error, match="candidates must"):
+    with pytest.raises(error, match=r"^candidates must"):
         cross_validated_bandwidth(cloud(5, 2), candidates)
 
 

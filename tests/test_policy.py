@@ -110,7 +110,7 @@ def test_a_page_that_a_browser_would_refuse_fails_the_build(tmp_path, monkeypatc
     for name in build.kernel_environment():  # put back afterwards what the build sets
         monkeypatch.setenv(name, os.environ.get(name, ""))
     assert build.main(tmp_path) == 1
-    assert (tmp_path / "_build" / build.UNFINISHED).exists()
+    assert not (tmp_path / "_build" / build.FINISHED).exists()
     said = capsys.readouterr().err
     assert 'page.html: the site\'s policy refuses <p onclick="go()">' in said
     assert said.splitlines()[-1].startswith("The book was not built")

@@ -229,6 +229,11 @@ def test_sliced_in_one_dimension_is_implicit_with_the_slope_times_v_squared():
     torch.testing.assert_close(measured, ((v.square() - 1) * slopes).mean(), rtol=1e-12, atol=1e-13)
 
 
+def test_sliced_takes_one_direction_unless_told():
+    model, x = Field(3), points(20, 3)
+    assert sliced(model, x, generator=seeded(7)) == sliced(model, x, 1, seeded(7))
+
+
 def test_directions_are_gaussian_and_not_of_unit_length():
     # For s = x it is mean ‖v‖² + ½ mean ‖x‖², in d dimensions d + …, and on the unit sphere it would be 1 + ….
     x = torch.zeros(10_000, 10, dtype=torch.float64)
@@ -955,6 +960,31 @@ def test_the_constant_on_finite_data_knows_nothing_of_the_model(losses):
     for model in (Field(2), lambda x: x * NAN):
         assert losses(model, clean, 0.5).constant == losses(torch.zeros_like, clean, 0.5).constant
     assert all(math.isnan(value) for value in losses(lambda x: x * NAN, clean, 0.5)[:3])
+
+
+def test_a_quadrature_takes_2_to_the_20_nodes_and_not_one_more():
+    far = (2**20 - 1) / 8 - 18  # 18σ are beyond the data
+    losses = by_quadrature(torch.zeros_like, column(0.0, far), 1.0)
+    assert losses.denoising.item() == pytest.approx(0.5, rel=1e-12)  # d/2σ²
+    with pytest.raises(ValueError, match=r"^sigma must be larger"):
+        by_quadrature(torch.zeros_like, column(0.0, far + 0.125), 1.0)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda model, x: by_quadrature(model, x, 0.5).denoising,
+        lambda model, x: by_sampling(model, x, 0.5, 16, seeded(63))[0].denoising,
+        lambda model, x: denoising(model, x, 0.5, seeded(63)),
+        lambda model, x: sliced(model, x, 2, seeded(63)),
+        implicit,
+    ],
+)
+def test_all_is_computed_on_the_device_of_the_data(loss):
+    model, x = Affine(2), points(5, 2)
+    expected = loss(model, x)
+    with torch.device("meta"):  # the default of whatever is made without saying where
+        assert loss(model, x) == expected
 
 
 class TestSamplesOfFiniteData:

@@ -378,7 +378,8 @@ class TestDivergence:
     @pytest.mark.parametrize("step", [2, 5, 8])
     def test_a_loss_that_is_not_finite_is_reported_with_step_and_rate(self, step, bad):
         model, loss, calls = Line(), At(step, lambda value: value + bad), []
-        with pytest.raises(FloatingPointError, match=rf"loss became {bad} at step {step} of 8 with lr=0\.25;"):
+        message = rf"loss became {bad} at step {step} of 8 with lr=0\.25; .* A smaller lr helps"
+        with pytest.raises(FloatingPointError, match=message):
             train(model, loss, 8, data=DATA, lr=0.25, callback=lambda *args: calls.append(args))
         assert len(calls) == step - 1
         # The last finite loss was computed one step earlier.
@@ -556,6 +557,27 @@ def test_bad_input_is_refused_by_name_and_leaves_the_model_alone(arguments, name
     with pytest.raises(error, match=rf"^{name} must"):
         train(arguments.pop("model"), arguments.pop("loss"), arguments.pop("n_steps"), **arguments)
     assert torch.equal(weights(model), before)
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "message"),
+    [
+        (lambda x: -x, plain, "^model must be a torch.nn.Module, got function$"),
+        (network(), lambda model, x, generator: 0.5, "^loss must return a 0-dim tensor, got float$"),
+        (network(), lambda model, x, generator: model(x)[0], r"^loss must return a 0-dim tensor, got shape \(2,\)$"),
+    ],
+)
+def test_what_is_of_another_kind_is_named(model, loss, message):
+    with pytest.raises(TypeError, match=message):
+        train(model, loss, 3, data=DATA)
+
+
+def test_batches_are_drawn_on_the_device_of_the_data():
+    model, plainly = network(), network()
+    for trained in (model, plainly):
+        with torch.device("meta" if trained is model else "cpu"):  # the default of what is made without saying where
+            train(trained, plain, 3, data=DATA, generator=seeded(0))
+    assert torch.equal(weights(model), weights(plainly))
 
 
 def test_a_bad_call_is_refused_before_anything_is_drawn():

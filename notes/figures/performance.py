@@ -3,7 +3,9 @@
 Each takes a benchmark's result as its first argument, a dictionary as the benchmarks write it.
 """
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +19,11 @@ SIZES = {
     "components": "components K",
     "points": "points, and as many data",
 }
+
+
+def result(name):
+    """What a benchmark found when it last ran in this checkout."""
+    return json.loads((Path(__file__).parents[2] / "benchmarks" / "results" / f"{name}.json").read_text())
 
 
 @plots.styled

@@ -1,0 +1,134 @@
+"""The mutants of a module: its source with one small slip in it.
+
+The slips are mutmut's own. mutmut itself would pass over every decorated function (each walk and loss is one), and over
+what stands outside functions; cosmic-ray would import PyTorch anew for each of some thousand mutants.
+"""
+
+import collections
+import dataclasses
+import re
+
+import libcst as cst
+from libcst.metadata import MetadataWrapper
+from mutmut.mutation import mutators
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    module: str
+    place: str  # the function, method or class, such as GaussianMixture.sample; empty outside them
+    before: str  # the lines that the slip changes, joined by spaces
+    after: str
+    lines: range  # the numbers of these lines, from 1
+    around: range  # and of the statement of the module that holds them: a function, a class
+    source: str  # of the whole module, with the slip
+
+    @property
+    def key(self):
+        return self.module, self.place, self.before, self.after
+
+
+def _string(node):
+    """One slip for a string, where mutmut has three: a text in capitals is another, and no test sees more of it."""
+    return list(mutators.operator_string(node))[-1:]
+
+
+def _statement(node):
+    if not isinstance(node.value, cst.BaseString):  # a docstring
+        yield cst.Pass()
+
+
+def _decorators(node):
+    for i in range(len(node.decorators)):
+        yield node.with_changes(decorators=[*node.decorators[:i], *node.decorators[i + 1 :]])
+
+
+OPERATORS = [
+    *(pair for pair in mutators.mutation_operators if pair[1] is not mutators.operator_string),
+    (cst.BaseString, _string),
+    # What mutmut has not: a condition that always or never holds, a call and a decorator left out.
+    (cst.If, mutators.operator_if_exp),
+    (cst.Expr, _statement),
+    (cst.FunctionDef | cst.ClassDef, _decorators),
+]
+
+
+class _Slips(cst.CSTVisitor):
+    """The slips of one statement of a module, each with its place."""
+
+    def __init__(self):
+        self.found, self.names, self.raising = [], [], False
+
+    def on_visit(self, node):
+        if isinstance(node, cst.Annotation | cst.Import | cst.ImportFrom):
+            return False
+        if self.raising and isinstance(node, cst.SimpleString):
+            return True  # the wording of a message; the names and numbers in it are no strings
+        if isinstance(node, cst.FunctionDef | cst.ClassDef):
+            self.names.append(node.name.value)
+        self.raising |= isinstance(node, cst.Raise)
+        for kind, operator in OPERATORS:
+            if isinstance(node, kind):
+                self.found += [(".".join(self.names), node, slip) for slip in operator(node)]
+        return True
+
+    def on_leave(self, node):
+        if isinstance(node, cst.FunctionDef | cst.ClassDef):
+            self.names.pop()
+        self.raising &= not isinstance(node, cst.Raise)
+
+
+def of(module, source):
+    """The mutants of a module, in the order of its lines, each once."""
+    tree = MetadataWrapper(cst.parse_module(source)).module
+    found, end = {}, 0
+    for statement in tree.body:
+        text = tree.code_for_node(statement)
+        start = source.index(text, end)
+        end = start + len(text)
+        first = source.count("\n", 0, start) + 1
+        visitor = _Slips()
+        statement.visit(visitor)
+        for place, node, slip in visitor.found:
+            mutated = tree.code_for_node(statement.deep_replace(node, slip))
+            whole = source[:start] + mutated + source[end:]
+            if mutated == text or not _compiles(whole):
+                continue
+            lines, before, after = _change(text, mutated)
+            if _without_strict(before) == _without_strict(after):
+                continue
+            around = range(first, first + text.count("\n"))
+            lines = range(first + lines.start, first + lines.stop)
+            found[whole] = Mutant(module, place, before, after, lines, around, whole)
+    mutants, seen = sorted(found.values(), key=lambda mutant: mutant.lines.start), collections.Counter()
+    for i, mutant in enumerate(mutants):
+        seen[mutant.key] += 1
+        if seen[mutant.key] > 1:  # the same line stands there twice
+            mutants[i] = dataclasses.replace(mutant, place=f"{mutant.place} ({seen[mutant.key]})")
+    return mutants
+
+
+def _without_strict(text):
+    """zip's strict=True only says of the code around it that it cannot be false."""
+    return re.sub(r",\s*(strict=\w+)?\)", ")", text)
+
+
+def _compiles(source):
+    try:
+        compile(source, "mutant", "exec")
+    except SyntaxError:
+        return False
+    return True
+
+
+def _change(text, mutated):
+    """The lines that differ: their indices in the text, and what stands there before and after, without indentation."""
+    old, new = text.splitlines(), mutated.splitlines()
+    same = 0
+    while same < min(len(old), len(new)) and old[same] == new[same]:
+        same += 1
+    tail = 0
+    while tail < min(len(old), len(new)) - same and old[-1 - tail] == new[-1 - tail]:
+        tail += 1
+    lines = range(same, max(len(old) - tail, same + 1))
+    return lines, *(" ".join(line.strip() for line in part[same : len(part) - tail]) for part in (old, new))

@@ -1,0 +1,101 @@
+"""What every public function says of a bad argument: its name, what was wanted, and what it got."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from notes import _arguments as check
+
+X = torch.zeros(3, 2)
+
+
+class Elsewhere(torch.Generator):
+    device = torch.device("meta")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: check.floating("x", "wide"), TypeError, "x must be a tensor or numbers, got str"),
+        (lambda: check.floating("x", [1j]), TypeError, "x must be real numbers, got torch.complex64"),
+        (lambda: check.finite("x", X / 0), ValueError, "x must be finite, got NaN or infinity in it"),
+        (
+            lambda: check.points("x", np.zeros((3, 2))),
+            TypeError,
+            "x must be a torch.Tensor of shape (n, d), got ndarray",
+        ),
+        (lambda: check.points("x", X.int()), TypeError, "x must be floating point, got torch.int32"),
+        (lambda: check.points("x", X[0]), ValueError, "x must have shape (n, d), one row a particle, got (2,)"),
+        (lambda: check.points("x", X, 4), ValueError, "x must have shape (n, 4), one row a particle, got (3, 2)"),
+        (
+            lambda: check.even_grid("x", [0, 1]),
+            ValueError,
+            "x must be one-dimensional with at least 3 points, got shape (2,)",
+        ),
+        (lambda: check.even_grid("x", [0, 1, 3]), ValueError, "x must be increasing and evenly spaced"),
+        (lambda: check.function("x", 3), TypeError, "x must be a function, got int"),
+        (
+            lambda: check.representable("x", 1e-50, X),
+            ValueError,
+            "x must be a number that torch.float32 can hold, got 1e-50",
+        ),
+        (lambda: check.same_shape("x", 3, X), TypeError, "x must return a torch.Tensor, got int"),
+        (
+            lambda: check.same_shape("x", X[0], X),
+            ValueError,
+            "x must return the shape of its input (3, 2), got (2,)",
+        ),
+        (lambda: check.one_each("x", 3, X), TypeError, "x must return a torch.Tensor, got int"),
+        (
+            lambda: check.one_each("x", X, X),
+            ValueError,
+            "x must return one number a row, shape (3,), got (3, 2)",
+        ),
+        (
+            lambda: check.on_device(3, "cpu"),
+            TypeError,
+            "generator must be a torch.Generator or None, got int",
+        ),
+        (
+            lambda: check.on_device(Elsewhere(), "cpu"),
+            ValueError,
+            "generator lives on meta, its inputs on cpu: make it there",
+        ),
+        (lambda: check.real("x", "1"), TypeError, "x must be a number, got str '1'"),
+        (lambda: check.real("x", math.nan), ValueError, "x must be finite, got nan"),
+        (lambda: check.positive("x", 0), ValueError, "x must be positive, got 0.0"),
+        (lambda: check.non_negative("x", -1), ValueError, "x must not be negative, got -1.0"),
+        (lambda: check.count("x", 2.5), TypeError, "x must be a whole number, got float 2.5"),
+        (lambda: check.count("x", 1, least=2), ValueError, "x must be at least 2, got 1"),
+    ],
+)
+def test_a_bad_argument_is_named_with_what_was_given(call, error, message):
+    with pytest.raises(error) as caught:
+        call()
+    assert str(caught.value) == message
+
+
+def test_a_grid_has_at_least_three_points():
+    assert check.even_grid("grid", [0, 1, 2]).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1, 1e6])
+def test_a_grid_is_even_to_one_in_ten_thousand_in_any_unit(unit):
+    even = torch.arange(5, dtype=torch.float64)
+    for off, is_even in [(0.9e-4, True), (1.1e-4, False)]:
+        grid = even.clone()
+        grid[-1] += off
+        if is_even:
+            assert torch.equal(check.even_grid("grid", unit * grid), unit * grid)
+        else:
+            with pytest.raises(ValueError, match="evenly spaced"):
+                check.even_grid("grid", unit * grid)
+
+
+def test_a_tensor_stays_where_it_is():
+    with torch.device("meta"):  # the default of whatever is made without saying where
+        assert check.floating("x", X).device == X.device
+        assert check.floating("x", [1.0], like=X).device == X.device
+        assert check.floating("x", [1.0]).device == torch.device("meta")

@@ -1,0 +1,161 @@
+"""The driver of ``make mutants``: what it runs against a slip, what it keeps, what it reports. Without mutmut."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import textwrap
+import tomllib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+FOLDER = Path(__file__).parent / "mutants"
+KEY = ("langevin", "mala.evaluate", 'return "σ\\n"', "return None")
+OTHER = ("mixtures", "", "_MANY = 128", "_MANY = 129")
+
+
+@pytest.fixture(scope="module")
+def run():
+    spec = importlib.util.spec_from_file_location("mutants_run", FOLDER / "run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_slip_meets_the_tests_of_its_lines_or_else_of_its_function_or_else_of_the_files_that_reach_its_module(run):
+    tests = ["a::1", "a::2", "b::1", "b::2", "c::1"]
+    places = {2: [], 3: [], 4: ["a::1"], 5: ["a::1", "a::2"], 9: ["b::1"]}
+
+    def reaching(lines, around, places=places):
+        return run.reaching(SimpleNamespace(lines=range(*lines), around=range(*around)), places, tests)
+
+    assert reaching((4, 5), (3, 6)) == {"a::1"}
+    assert reaching((4, 6), (3, 6)) == {"a::1", "a::2"}
+    assert reaching((3, 4), (3, 6)) == {"a::1", "a::2"}
+    assert reaching((2, 3), (2, 3)) == {"a::1", "a::2", "b::1", "b::2"}
+    assert reaching((2, 3), (2, 3), {2: []}) == set()
+
+
+def test_every_listed_survivor_is_of_a_module_here_and_says_why(run):
+    assert {module for module, *_ in run.listed(run.SURVIVORS)} <= {*run.MODULES}
+
+
+def test_the_modules_are_those_of_the_package_less_pictures_and_site(run):
+    modules = {path.stem for path in (run.ROOT / "notes").glob("*.py")} - {"__init__"}
+    assert modules - {*run.MODULES} == {"plots", "site", "links"}
+    assert all((run.ROOT / name).exists() for name in run.TESTS)
+
+
+def test_an_entry_is_read_as_it_is_printed(run, tmp_path):
+    path = tmp_path / "survivors.toml"
+    path.write_text(
+        f'{run.as_entry(KEY)}\nwhy = "It is so."\n\n{run.as_entry(OTHER)}\nwhy = "So too."', encoding="utf-8"
+    )
+    assert run.listed(path) == {KEY, OTHER}
+
+
+@pytest.mark.parametrize("why", ["", 'why = " "', 'why = "So."\nwhen = "now"'])
+def test_an_entry_without_a_reason_or_with_more_is_refused(run, tmp_path, why):
+    path = tmp_path / "survivors.toml"
+    path.write_text(f"{run.as_entry(KEY)}\n{why}\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"^survivors\.toml: an entry needs module, place, before, after and why"):
+        run.listed(path)
+
+
+def test_all_is_well_where_each_slip_is_caught_or_listed(run, capsys):
+    assert run.report({KEY: "test_a", OTHER: ""}, {OTHER}, ["langevin", "mixtures"]) == 0
+    printed = capsys.readouterr().out
+    assert "langevin            1 slips,     1 caught,    0 listed,    0 missed" in printed
+    assert "mixtures            1 slips,     0 caught,    1 listed,    0 missed" in printed
+    assert "100.00% of the slips that change a result are caught: 2 made, 1 listed." in printed
+
+
+def test_a_slip_that_no_test_catches_is_reported_as_an_entry_to_paste(run, capsys):
+    assert run.report({KEY: "", OTHER: "test_a"}, set(), ["langevin", "mixtures"]) == 1
+    printed = capsys.readouterr().out
+    entry = tomllib.loads(printed[printed.index("[[survivor]]") : printed.index("\n\n50.00%")])
+    assert tuple(entry["survivor"][0][name] for name in run.KEY) == KEY
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({KEY: "test_a", OTHER: "test_b"}, "is caught by test_b: it can go"),
+        ({KEY: "test_a"}, "matches no slip: it can go"),
+    ],
+)
+def test_an_entry_that_is_of_no_use_any_more_is_reported(run, capsys, found, said):
+    assert run.report(found, {OTHER}, ["langevin", "mixtures"]) == 1
+    assert said in capsys.readouterr().out
+
+
+def test_entries_of_modules_that_were_not_asked_for_are_left_alone(run):
+    assert run.report({KEY: "test_a"}, {OTHER}, ["langevin"]) == 0
+
+
+def test_what_was_found_is_kept_and_is_no_more_than_a_hint_after_a_change(run, tmp_path):
+    path = tmp_path / "found.jsonl"
+    notes = run.Notes(path, "one")
+    notes.add(KEY, "test_a")
+    notes.add(OTHER, "")
+    again = run.Notes(path, "one")
+    assert again.now == notes.now == {KEY: "test_a", OTHER: ""}
+    changed = run.Notes(path, "two")
+    assert (changed.now, changed.before) == ({}, {KEY: "test_a", OTHER: ""})
+    changed.add(KEY, "test_b")
+    last = run.Notes(path, "two")
+    assert (last.now, last.before) == ({KEY: "test_b"}, {KEY: "test_b", OTHER: ""})
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 2  # of each slip only the last word
+
+
+RACE = """
+import json, sys
+from pathlib import Path
+from types import SimpleNamespace
+import run
+
+run.ROOT, run.WORK, run.PATIENCE = Path(sys.argv[1]), Path(sys.argv[1]) / "_build" / "mutants", 1
+slips = {
+    "wrong": "def double(x):\\n    return 3 * x",
+    "same": "def double(x):\\n    return x + x",
+    "endless": "def double(x):\\n    while True: pass",
+    "no module": "raise OSError",
+    "exit": "def double(x):\\n    import os; os._exit(0)",
+}
+slips = [SimpleNamespace(module="toy", key=key, lines=[1], around=[1], source=text) for key, text in slips.items()]
+slips.append(SimpleNamespace(module="untested", key="untested", lines=[1], around=[1], source=""))
+tests = ["tests/test_toy.py::test_double", "tests/test_toy.py::test_nothing"]
+measured = {"seconds": dict.fromkeys(tests, 0.01), "places": {"toy": {1: tests}, "untested": {1: []}}}
+import os
+os.chdir(run.ROOT)
+print(json.dumps({slip.key: caught_by for slip, caught_by in run.race(slips, measured, {})}))
+"""
+
+
+def test_slips_are_caught_by_a_test_that_fails_or_never_ends_and_by_the_import(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "tests").mkdir()
+    toy = "def double(x):\n    return 2 * x\n"
+    (tmp_path / "notes" / "toy.py").write_text(toy)
+    (tmp_path / "tests" / "test_toy.py").write_text(
+        textwrap.dedent(
+            """
+            from notes.toy import double
+
+            def test_nothing(): pass
+            def test_double(): assert double(4) == 8
+            def test_that_is_not_chosen(): assert False
+            """
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", RACE, str(tmp_path)], env={"PYTHONPATH": str(FOLDER)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    double = "tests/test_toy.py::test_double"
+    expected = {"wrong": double, "same": "", "endless": double, "no module": "the import", "exit": double}
+    expected["untested"] = ""
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
+    assert (tmp_path / "notes" / "toy.py").read_text() == toy
