@@ -330,17 +330,19 @@ class TestPng:
         assert np.abs(pixels.astype(int) - [0x00, 0x72, 0xB2]).max() <= 1
 
     def test_keeps_the_colour_of_the_paper_and_all_others_nearly(self):
-        paper = [253, 246, 227]
-        figure = Figure(figsize=(1, 1), dpi=40, facecolor=np.array(paper) / 255)
+        paper = np.array([253, 246, 227])
+        figure = Figure(figsize=(1, 1), dpi=40, facecolor=paper / 255)
         ramp = np.linspace(0, 1, 32)
-        figure.figimage(np.dstack([*np.meshgrid(ramp, ramp), np.full((32, 32), 0.5)]), 4, 4)  # a thousand colours
+        colours = np.dstack([*np.meshgrid(ramp, ramp), np.full((32, 32), 0.5)])  # a thousand
+        colours[:16] = (paper - [1, 1, 0] * np.arange(32)[:, None] / 4) / 255  # and shades of the paper
+        figure.figimage(colours, 4, 4)
         pixels = np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB")).astype(int)
         exact = np.asarray(figure.canvas.buffer_rgba())[..., :3].astype(int)
-        at_the_edge = (exact == paper).all(2)
-        assert at_the_edge.sum() == 40**2 - 32**2
-        assert (pixels[at_the_edge] == paper).all()
+        is_paper = (exact == paper).all(2)
+        assert is_paper.sum() >= 40**2 - 32**2
+        assert (pixels[is_paper] == paper).all()
         # 255 colours for the ramp's square of 255 × 255 levels: each for one of 16 × 16, and off by up to 16.
-        assert np.abs(pixels - exact)[~at_the_edge].max() <= 24
+        assert np.abs(pixels - exact)[~is_paper].max() <= 16
 
     @pytest.mark.parametrize("figure", [None, b"png", "figure", 3])
     def test_refuses_what_is_not_a_figure(self, figure):

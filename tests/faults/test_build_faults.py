@@ -98,6 +98,22 @@ def kill(running):
     running.wait()
 
 
+def test_killed_kernel(bare, undisturbed):
+    command = [sys.executable, "-m", "notes.build", str(bare)]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    kernels = []
+    while not kernels:
+        started = psutil.Process(running.pid).children(recursive=True)
+        kernels = [process for process in started if "ipykernel_launcher" in " ".join(process.cmdline())]
+        time.sleep(0.01)
+    time.sleep(1)
+    kernels[0].kill()
+    printed, _ = running.communicate()
+    ends_in_a_line(subprocess.CompletedProcess(command, running.returncode, printed), "1 of its chapters failed")
+    assert "book/tiny.md: code cell" in printed
+    ends_well(build(bare), bare, undisturbed)
+
+
 # A disk that is full, or cannot be written
 
 
