@@ -157,7 +157,9 @@ def test_a_chapter_of_the_book_opens_and_its_first_figure_moves(chromium, lab, c
 @pytest.fixture
 def front_door(tmp_path):
     """The JupyterLab that `make lab` starts, less the window, as its server describes itself."""
-    recipe = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    # Quietly, as from a terminal: where make runs the tests, it would say in which folder it is.
+    command = ["make", "-n", "--no-print-directory", "lab"]
+    recipe = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     options = shlex.split(recipe.replace("\\\n", " ").partition(".venv/bin/jupyter-lab ")[2])
     assert options
     options += ["--no-browser", "--allow-root", "--port=0", f"--ServerApp.root_dir={tmp_path}"]
