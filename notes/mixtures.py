@@ -182,29 +182,29 @@ class GaussianMixture:
 
     def _prepare(self, x):
         """Means, stds and points in one dtype, and around the mean of the mixture, where differences lose least."""
-        dtype, centre = self._frame(x)
-        means = self.means.to(dtype)
-        return means - centre, self.stds.to(dtype), x.to(dtype) - centre
-
-    def _frame(self, x):
-        """The wider dtype of mixture and points, and the mean of the mixture in it."""
         check.points("x", x, self.dim)
         dtype = torch.promote_types(self.means.dtype, x.dtype)
-        return dtype, torch.mv(self.means.to(dtype).t(), self.weights.to(dtype))
+        means = self.means.to(dtype)
+        centre = torch.mv(means.t(), self.weights.to(dtype))
+        return means - centre, self.stds.to(dtype), x.to(dtype) - centre
 
     def _attend(self, x):
         """The score of components of one std as softmax attention: queries x, keys μ_k/σ², values μ_k.
 
         The logit of a pair is x·μ_k/σ² − ‖μ_k‖²/2σ² + log w_k: a square expanded, and so in float32 only while what is
-        rounded is small against what float32 resolves; in float64 otherwise, where its rounding is below that of the
-        inputs. Far away ‖x‖ does not matter: the score grows with it as its rounding does.
+        rounded is small against what float32 resolves; in float64 and around the mean of the mixture otherwise, where
+        its rounding is below that of the inputs. Far away ‖x‖ does not matter: the score grows with it as its rounding
+        does.
         """
-        dtype, centre = self._frame(x)
-        values, variance = self.means.to(dtype) - centre, self.stds[0].to(dtype).square()
+        check.points("x", x, self.dim)
+        dtype = torch.promote_types(self.means.dtype, x.dtype)
+        values, variance, centre = self.means.to(dtype), self.stds[0].to(dtype).square(), None
         keys = values / variance
         squared = (values * keys).sum(1)
         if not squared.max().item() < 2**9:  # nor where it overflows
-            values, variance = values.double(), self.stds[0].double().square()
+            values, variance = self.means.double(), self.stds[0].double().square()
+            centre = torch.mv(values.t(), self.weights.double())
+            values = values - centre
             keys = values / variance
             squared = (values * keys).sum(1)
         shift = torch.sub(self.weights.to(keys).log(), squared, alpha=0.5)
@@ -212,8 +212,8 @@ class GaussianMixture:
         attention = _fused_attention if fused else _attention
         out = []
         for block in _blocks(x, self.dim if fused else max(len(keys), self.dim)):
-            block = block.to(dtype) - centre
-            pull = -block + attention(block.to(keys), keys, shift, values)  # this way round it has the layout of x
+            block = block.to(keys) if centre is None else block.to(keys) - centre
+            pull = -block + attention(block, keys, shift, values)  # this way round it has the layout of x
             out.append((pull / variance).to(dtype))
         return out[0] if len(out) == 1 else torch.cat(out)
 

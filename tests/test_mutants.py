@@ -26,16 +26,18 @@ def run():
 
 def test_a_slip_meets_the_tests_of_its_lines_or_else_of_its_function_or_else_of_the_files_that_reach_its_module(run):
     tests = ["a::1", "a::2", "b::1", "b::2", "c::1"]
-    places = {2: [], 3: [], 4: ["a::1"], 5: ["a::1", "a::2"], 9: ["b::1"]}
+    places = {2: ["", "b::1"], 3: [""], 4: ["a::1"], 5: ["a::1", "a::2"], 9: ["b::1"]}
 
-    def reaching(lines, around, places=places):
-        return run.reaching(SimpleNamespace(lines=range(*lines), around=range(*around)), places, tests)
+    def reaching(lines, around, place="half", places=places):
+        mutant = SimpleNamespace(place=place, lines=range(*lines), around=range(*around))
+        return run.reaching(mutant, places, tests)
 
     assert reaching((4, 5), (3, 6)) == {"a::1"}
     assert reaching((4, 6), (3, 6)) == {"a::1", "a::2"}
-    assert reaching((3, 4), (3, 6)) == {"a::1", "a::2"}
-    assert reaching((2, 3), (2, 3)) == {"a::1", "a::2", "b::1", "b::2"}
-    assert reaching((2, 3), (2, 3), {2: []}) == set()
+    assert reaching((3, 4), (3, 6)) == {"a::1", "a::2"}  # a line of its head, which the import executes
+    assert reaching((2, 3), (2, 3), place="") == {"a::1", "a::2", "b::1", "b::2"}
+    assert reaching((9, 10), (8, 10), place="") == {"b::1"}  # such as what a script does and an import does not
+    assert reaching((2, 3), (2, 3), "", {2: [""]}) == set()
 
 
 def test_every_listed_survivor_is_of_a_module_here_and_says_why(run):
@@ -124,8 +126,9 @@ slips = {
     "no module": "raise OSError",
     "exit": "def double(x):\\n    import os; os._exit(0)",
 }
-slips = [SimpleNamespace(module="toy", key=key, lines=[1], around=[1], source=text) for key, text in slips.items()]
-slips.append(SimpleNamespace(module="untested", key="untested", lines=[1], around=[1], source=""))
+there = {"place": "double", "lines": [1], "around": [1]}
+slips = [SimpleNamespace(module="toy", key=key, source=text, **there) for key, text in slips.items()]
+slips.append(SimpleNamespace(module="untested", key="untested", source="", **there))
 tests = ["tests/test_toy.py::test_double", "tests/test_toy.py::test_nothing"]
 measured = {"seconds": dict.fromkeys(tests, 0.01), "places": {"toy": {1: tests}, "untested": {1: []}}}
 import os

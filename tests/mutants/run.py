@@ -38,6 +38,7 @@ TESTS = ["arguments", "mixtures", "langevin", "fokker_planck", "score_matching",
 TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "explore", "reference"]]
 SLOW = {"chromium", "server", "tiny_book"}  # what needs a whole site is left out too
 PASSED = 99  # the exit status of a process in which every test passed: none that a slip could bring about
+IMPORT = ""  # the name under which coverage notes what ran outside the tests
 PATIENCE = 20  # seconds for a test, beyond ten times what it takes: a slip may make a loop endless
 
 # What the tests import. It is loaded once; each slip then has a copy of this process to itself.
@@ -110,14 +111,14 @@ def measure(folder):
     plugin = Measure(watch)
     sys.path.insert(0, str(folder))
     watch.start()
-    for module in MODULES:  # what the import alone executes belongs to no test
+    for module in MODULES:  # before any test, and so without a name
         importlib.import_module(f"notes.{module}")
     failed = run_tests(folder, TESTS, plugin)
     watch.stop()
     data, places = watch.get_data(), {}
     for module in MODULES:
         lines = data.contexts_by_lineno(str(folder / "notes" / f"{module}.py"))
-        places[module] = {line: sorted({*tests} - {""}) for line, tests in lines.items()}
+        places[module] = {line: sorted(tests) for line, tests in lines.items()}
     (folder / "measured.json").write_text(json.dumps({"seconds": plugin.seconds, "places": places}))
     return failed
 
@@ -142,14 +143,19 @@ def copy_of_this_process(function, *arguments):
 
 
 def reaching(mutant, places, tests):
-    """Those of the tests that reach a slip: its lines, or its function where only the import executes those.
+    """Those of the tests that reach a slip: its lines, or its function or class where the import executes those.
 
-    If it is in no function: all tests in the files of those that reach any line of the module.
+    Outside of functions and classes: all tests in the files of those that reach any line of the module.
     """
-    for lines in (mutant.lines, mutant.around):
-        if found := {test for line in lines for test in places.get(line, ())}:
-            return found
-    files = {test.split("::")[0] for found in places.values() for test in found}
+
+    def reach(lines):
+        return {test for line in lines for test in places.get(line, ())}
+
+    if (found := reach(mutant.lines)) and IMPORT not in found:
+        return found
+    if mutant.place and (found := reach(mutant.around) - {IMPORT}):
+        return found
+    files = {test.split("::")[0] for test in reach(places)}
     return {test for test in tests if test.split("::")[0] in files}
 
 
