@@ -40,9 +40,9 @@ def built(root):
 
 
 def site(root):
-    """Every file of the site, by its name."""
+    """Every file of the site, by its name; less Sphinx's hash of the configuration, in which stands the folder."""
     html = root / "_build" / "html"
-    files = (path for path in html.rglob("*") if path.is_file())
+    files = (path for path in html.rglob("*") if path.is_file() and path.name != ".buildinfo")
     return {path.relative_to(html).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

@@ -16,6 +16,7 @@ import resource
 import shutil
 import signal
 import sys
+import threading
 import time
 import tomllib
 from pathlib import Path
@@ -275,6 +276,9 @@ def main(modules):
     sys.dont_write_bytecode = True
     for name in LOADED:
         importlib.import_module(name)
+    # tqdm's own lock is one for this process and all its copies: a copy that is killed with it would hold it for ever.
+    tqdm.set_lock(threading.RLock())
+    tqdm.monitor_interval = 0  # and no thread that could have the new one at a fork
     gc.freeze()  # the copies need not look through all of this for garbage
     import hypothesis
 
