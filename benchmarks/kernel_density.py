@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import timing
 import torch
-from sklearn.neighbors import KernelDensity
 
 from notes.mixtures import kernel_density
 
@@ -33,6 +32,8 @@ def scipy_density(data, h):
 
 
 def sklearn_density(data, h):
+    from sklearn.neighbors import KernelDensity
+
     density = KernelDensity(bandwidth=h).fit(data.double().numpy())
     return lambda x: density.score_samples(x.double().numpy())
 
@@ -129,7 +130,7 @@ def measure():
                 beyond = [
                     f"{n:,} on {n:,}".replace(",", " "),
                     f"{seconds['notes'][0]:.1f} s",
-                    f"{memory(n):.0f} MB" if sys.platform == "linux" else "",
+                    memory(n),
                 ]
         at = [n if sweep == "points" else dim for n, dim in cases]
         result["sweeps"][sweep] = {"x": at, "lines": lines}

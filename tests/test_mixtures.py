@@ -945,19 +945,52 @@ def test_attention_in_float32_widens_where_its_logits_outgrow_float32(monkeypatc
     assert root_mean_square(score - expected) <= (6 * eps / std**2 if std < 1 else 500 * eps)
 
 
-@pytest.mark.parametrize("n_components", [3, 30, 300])
-@pytest.mark.parametrize(("largest", "wanted"), [(1000, torch.float32), (1050, torch.float64)])
-def test_attention_widens_by_the_largest_logit_among_the_means(monkeypatch, largest, wanted, n_components):
-    # Means around 0 and up to R = 2 away: logits of up to 2R²/σ² at the means themselves.
-    means = torch.tensor([-2.0, 0.0, 2.0]).repeat(n_components // 3)[:, None]
+def attention_dtypes(monkeypatch):
+    """The dtypes in which attention is taken from now on, in a list that grows."""
     taken = []
     for name in ("_attention", "_fused_attention"):
         attention = getattr(mixtures, name)
         spy = lambda x, *more, attention=attention: taken.append(x.dtype) or attention(x, *more)  # noqa: E731
         monkeypatch.setattr(mixtures, name, spy)
+    return taken
+
+
+@pytest.mark.parametrize("n_components", [3, 30, 300])
+@pytest.mark.parametrize(("largest", "wanted"), [(1000, torch.float32), (1050, torch.float64)])
+def test_attention_widens_by_the_largest_logit_among_the_means(monkeypatch, largest, wanted, n_components):
+    # Means around 0 and up to R = 2 away: logits of up to 2R²/σ² at the means themselves.
+    means = torch.tensor([-2.0, 0.0, 2.0]).repeat(n_components // 3)[:, None]
+    taken = attention_dtypes(monkeypatch)
     score = GaussianMixture(means, math.sqrt(8 / largest)).score(torch.tensor([[0.5], [300.0]]))
     assert taken == [wanted]
     assert score.dtype == torch.float32
+
+
+@pytest.mark.parametrize("n_components", [8, 30, 300])
+@pytest.mark.parametrize(("place", "wanted"), [(-16.0, torch.float32), (30.0, torch.float64)])
+def test_attention_widens_by_how_far_the_means_are_from_the_origin(monkeypatch, place, wanted, n_components):
+    p = GaussianMixture(cloud(n_components, 1, torch.float32) + place, 1.0)
+    taken = attention_dtypes(monkeypatch)
+    x = p.sample(500, seeded(35))
+    score, expected = p.score(x), reference(p, x)[1]
+    assert taken == [wanted]
+    # Logits are sums of two products of up to L = |x| |μ|, off by 10 ε of that, and with them a mean of means.
+    eps, distance = torch.finfo(wanted).eps, x.abs().max().item()
+    rounding = 2 * torch.finfo(torch.float32).eps * distance
+    assert ((score.double() - expected).abs() <= 2 * 10 * eps * distance**2 * p.means.std() + rounding).all()
+
+
+def test_attention_in_float64_has_the_weights_in_float64():
+    # At the saddle two pulls of 1/σ² = 1024 cancel, to where a log w rounded in float32, by some 1e-8, would show.
+    p = GaussianMixture([[-1.0], [1.0]], 1 / 32, [0.3, 0.7])
+    x = torch.tensor([[-math.log(0.7 / 0.3) / (2 * 1023)]])
+    expected = reference(p, x)[1]
+    assert expected.abs() < 1e-3
+    torch.testing.assert_close(p.score(x).double(), expected, rtol=1e-5, atol=0)
+
+
+def test_stds_that_are_given_one_by_one_and_equal_are_held_once():
+    assert GaussianMixture(cloud(5, 2), [0.3] * 5).stds.untyped_storage().nbytes() == 8
 
 
 def test_attention_of_a_point_that_is_not_finite_costs_the_others_nothing():
