@@ -16,13 +16,11 @@ import resource
 import shutil
 import signal
 import sys
-import threading
 import time
 import tomllib
 from pathlib import Path
 
 import pytest
-from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "_build" / "mutants"
@@ -276,9 +274,6 @@ def main(modules):
     sys.dont_write_bytecode = True
     for name in LOADED:
         importlib.import_module(name)
-    # tqdm's own lock is one for this process and all its copies: a copy that is killed with it would hold it for ever.
-    tqdm.set_lock(threading.RLock())
-    tqdm.monitor_interval = 0  # and no thread that could have the new one at a fork
     gc.freeze()  # the copies need not look through all of this for garbage
     import hypothesis
 
@@ -307,10 +302,12 @@ def main(modules):
     sources = {name: (ROOT / "notes" / f"{name}.py").read_text(encoding="utf-8") for name in modules}
     mutants = [mutant for name, source in sources.items() for mutant in slips.of(name, source)]
     waiting = [mutant for mutant in mutants if mutant.key not in found.now]
-    with tqdm(total=len(mutants), initial=len(mutants) - len(waiting), desc="slips", unit="", smoothing=0.02) as bar:
-        for mutant, caught_by in race(waiting, reached, found.before):
-            found.add(mutant.key, caught_by)
-            bar.update()
+    # Without tqdm: the copies would have its bar too, and share its lock, which one that is killed never gives back.
+    there = len(mutants) - len(waiting)
+    for done, (mutant, caught_by) in enumerate(race(waiting, reached, found.before), start=there + 1):
+        found.add(mutant.key, caught_by)
+        print(f"\r{done} of {len(mutants)} slips", end="", flush=True)
+    print()
     return report({mutant.key: found.now[mutant.key] for mutant in mutants}, known, modules)
 
 
