@@ -344,6 +344,14 @@ class TestPng:
         # 255 colours for the ramp's square of 255 × 255 levels: each for one of 16 × 16, and off by up to 16.
         assert np.abs(pixels - exact)[~is_paper].max() <= 16
 
+    def test_keeps_the_colour_of_a_paper_of_which_little_is_seen(self):
+        paper, ink = [253, 246, 227], [0, 114, 178]
+        figure = Figure(figsize=(1, 1), dpi=40, facecolor=np.array(paper) / 255)
+        figure.figimage(np.tile(np.array(ink) / 255, (36, 36, 1)), 2, 2)
+        pixels = np.asarray(Image.open(io.BytesIO(png(figure))).convert("RGB")).astype(int)
+        assert pixels[0, 0].tolist() == paper
+        assert np.abs(pixels[20, 20] - ink).max() <= 1
+
     @pytest.mark.parametrize("figure", [None, b"png", "figure", 3])
     def test_refuses_what_is_not_a_figure(self, figure):
         with pytest.raises(TypeError, match=f"matplotlib Figure, got {type(figure).__name__}$"):
