@@ -180,7 +180,7 @@ def numpydoc(app, what, name, obj, options, lines):
 
 def without_fields(app, what, name, obj, skip, options):
     """The fields of a named tuple are no entries of their own."""
-    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+    return True if (obj.__doc__ or "").startswith("Alias for field number") else None
 
 
 def setup(app):

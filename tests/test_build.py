@@ -12,7 +12,6 @@ import pytest
 from conftest import build
 
 from notes import site
-from notes.build import lock_folder
 
 
 def add_cell(path, source):
@@ -183,17 +182,6 @@ def test_damage_is_made_good_by_the_next_build(troubled, tiny_book):
         assert done.returncode == 0, done.stdout
         assert done.stdout.count("executed in") == 1
     assert pages(book) == pages(tiny_book)
-
-
-def test_one_build_waits_for_another(tmp_path, capsys):
-    lock = lock_folder(tmp_path)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(lock_folder, tmp_path)
-        with pytest.raises(TimeoutError):
-            waiting.result(0.2)
-        os.close(lock)
-        os.close(waiting.result(5))
-    assert capsys.readouterr().out == "Waiting for another build of this book.\n"
 
 
 def test_folder_that_cannot_be_written_is_told_in_a_line(tmp_path):

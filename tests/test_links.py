@@ -1,7 +1,12 @@
 """What leads from page to page: code to the reference and back, a term to its definition, a claim to its row."""
 
+import io
+import os
 import re
 import shutil
+import sys
+import textwrap
+from types import ModuleType, SimpleNamespace
 from typing import NamedTuple
 
 import jupytext
@@ -12,12 +17,14 @@ from docutils import nodes
 from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
 
-from notes import links
+from notes import links, site
 from notes.build import chapters
 
 TINY = "tiny/book/tiny.html"
-PAGES = {path.stem: f"site/book/{path.stem}.html" for path in chapters()}
+PAGES = {path.stem: f"site/book/{path.stem}.html" for path in chapters(ROOT)}
 
 
 # What a chapter imports
@@ -94,6 +101,247 @@ def test_the_first_use_of_a_name_in_a_cell_is_the_link(code, linked):
         links.visit_code(writer, nodes.literal_block(code, code, links={"mala": "reference.html#mala"}))
     text = re.sub(r"<(?!/?a\b)[^>]*>", "", writer.body[-1]).replace('<a class="use" href="reference.html#mala">', "<a>")
     assert text.strip().replace("&#39;", "'") == linked
+
+
+def test_code_without_names_to_link_stays_as_it_is():
+    writer = Writer()
+    with pytest.raises(nodes.SkipNode):
+        links.visit_code(writer, nodes.literal_block("mala", "mala"))
+    assert "<a" not in writer.body[-1]
+
+
+# Pages, of a project that Sphinx builds in this process
+
+TOY = '''
+"""Toys."""
+
+from typing import NamedTuple
+
+
+class Law(NamedTuple):
+    """A law."""
+
+    mean: float
+
+    def sample(self, n):
+        """Some points."""
+
+
+def step(x):
+    pass
+
+
+def walk(x, y):
+    """Many steps.
+
+    Parameters
+    ----------
+    x, y : the start.
+
+    Returns
+    -------
+    path : all points.
+    """
+'''
+CHAPTER = """---
+jupytext: {text_representation: {extension: .md, format_name: myst}}
+kernelspec: {display_name: Python 3, language: python, name: python3}
+---
+"""
+PROJECT = {
+    "index.md": """
+        # Index
+
+        ```{toctree}
+        plain
+        deep/two
+        one
+        glossary
+        deep/reference
+        ```
+        """,
+    "plain.md": """
+        # Plain
+
+        The {term}`bar` and the {term}`planks <crate>` of no {term}`nonesuch`. Not `walk`.
+
+        ```python
+        from notes.toy import walk
+        ```
+        """,
+    "one.md": CHAPTER
+    + """
+        # One `walk`
+
+        As `walk`, `walk(f(x))`, [`walk`](plain), and neither `step` nor `x.walk`.
+
+        ```{code-cell} ipython3
+        from notes.toy import step, twice, walk
+        ```
+
+        ```{parsed-literal}
+        walk **on**
+        ```
+        """,
+    "deep/two.md": CHAPTER
+    + """
+        # Two & more
+
+        See `go(1)`, and the {term}`crate`.
+
+        ```{code-cell} ipython3
+        from notes.toy import Law, walk as go
+        go(Law, go=go)
+        ```
+        """,
+    "glossary.md": """
+        # Glossary
+
+        ```{glossary}
+        bar
+        beam
+          *A box* of **height** $h$ & `width` for a {term}`crate`.
+
+          And no more.
+
+        crate
+          A box of planks.
+
+        wrong
+          Seen with {py:func}`notes.toy.walk` ![](picture.svg) alone.
+        ```
+        """,
+    "deep/reference.md": """
+        # Reference
+
+        ```{eval-rst}
+        .. automodule:: notes.toy
+           :members:
+
+           .. py:function:: twice(x)
+                            twice(x, y)
+
+              Two ways.
+        ```
+        """,
+    "picture.svg": "<svg/>",
+}
+BAR = (
+    '<span><em>A box</em> of <strong>height</strong> <span class="math notranslate nohighlight">\\(h\\)</span> &amp; '
+    '<code class="docutils literal notranslate"><span class="pre">width</span></code> for a '
+    '<span class="xref std std-term">crate</span>.</span>'
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    root, warnings = tmp_path_factory.mktemp("project"), io.StringIO()
+    for name, text in PROJECT.items():
+        path = root / name
+        path.parent.mkdir(exist_ok=True)
+        header, body = (CHAPTER, text.removeprefix(CHAPTER)) if text.startswith(CHAPTER) else ("", text)
+        path.write_text(header + textwrap.dedent(body), encoding="utf-8")
+    toy = ModuleType("notes.toy")
+    exec(TOY, toy.__dict__)
+    extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_nb", "notes.site"]
+    settings = {"extensions": extensions, "nb_execution_mode": "off", "myst_enable_extensions": ["dollarmath"]}
+    settings |= {"html_theme": "basic", "show_warning_types": True, "napoleon_use_param": False}
+    settings |= {"napoleon_use_rtype": False, "autodoc_typehints": "none"}
+    html = root / "html"
+    with pytest.MonkeyPatch.context() as patch, docutils_namespace():
+        patch.setitem(sys.modules, "notes.toy", toy)
+        for name in site.kernel_environment():  # put back afterwards what the extension sets
+            patch.setenv(name, os.environ.get(name, ""))
+        app = Sphinx(root, None, html, root / "trees", "html", settings, status=None, warning=warnings)
+        app.build()
+    return SimpleNamespace(
+        app=app,
+        text=lambda name: (html / f"{name}.html").read_text(encoding="utf-8"),
+        page=lambda name: soup(html / f"{name}.html"),
+        warnings=re.sub(r"\x1b\[[0-9;]*m", "", warnings.getvalue()).replace(f"{root}/", "").splitlines(),
+    )
+
+
+def test_a_term_shows_its_definition_and_leads_to_it(project):
+    uri, place = "glossary.html#term-bar", "shown-definition-1"
+    assert (
+        f'<span class="term"><a class="reference internal" href="{uri}" aria-describedby="{place}">'
+        '<span class="xref std std-term">bar</span></a>'
+        f'<span class="definition" role="tooltip" id="{place}">{BAR}</span></span> and the'
+    ) in project.text("plain")
+    second = project.page("plain").select(".term")[1]
+    assert second.a.get_text() == "planks"
+    assert second.select_one("#shown-definition-2").get_text() == "A box of planks."
+    assert project.page("deep/two").select_one(".term > a")["href"] == "../glossary.html#term-crate"
+    assert project.page("glossary").select(".term") == []
+    assert project.page("glossary").select_one("dd a").get_text() == "crate"
+
+
+def test_mathjax_comes_with_a_definition_that_needs_it(project):
+    needs = {name for name in ("plain", "deep/two") if project.page(name).select('script[src*="mathjax"]')}
+    assert needs == {"plain"}
+
+
+def test_a_definition_of_more_than_words_is_warned_of_and_shown_in_words(project):
+    said = "a definition begins with a paragraph of words, formulas and {term} alone, found"
+    assert project.warnings == [
+        f"glossary.md:4: WARNING: {said} notes.toy.walk() [glossary]",
+        f"glossary.md:4: WARNING: {said} image [glossary]",
+        "plain.md:4: WARNING: term not in glossary: 'nonesuch' [ref.term]",
+    ]
+    shown = "<span>Seen with notes.toy.walk()  alone.</span>"
+    assert project.app.env.notes_held["glossary"]["terms"]["term-wrong"] == shown
+
+
+def test_a_chapter_links_what_it_imports_in_words_and_in_code_but_not_in_headings_and_links(project):
+    walk, start = "reference.html#notes.toy.walk", '<a class="use reference internal" href="'
+    prose = project.text("one")
+    for use in ("walk", "walk(f(x))"):
+        code = f'<code class="docutils literal notranslate"><span class="pre">{use}</span></code>'
+        assert prose.count(f'{start}deep/{walk}">{code}</a>') == 1
+    links = [(a["href"], a.get_text()) for a in project.page("one").select("a.use")]
+    assert [text for _, text in links] == ["walk", "walk(f(x))", "twice", "walk"]
+    assert links[3] == (f"deep/{walk}", "walk")
+    assert [(a["href"], a.get_text()) for a in project.page("deep/two").select("a.use")] == [
+        (walk, "go(1)"),
+        ("reference.html#notes.toy.Law", "Law"),
+        (walk, "go"),
+    ]
+    assert '<span class="n">Law</span></a>\n' not in project.text("deep/two")
+    assert project.page("plain").select("a.use") == []
+    assert '<pre class="literal-block">walk <strong>on</strong></pre>\n' in prose
+
+
+def test_an_entry_lists_the_chapters_that_import_it_in_the_order_of_the_book(project):
+    two = '<a class="reference internal" href="two.html">Two &amp; more</a>'
+    one = '<a class="reference internal" href="../one.html">One walk</a>'
+    page = project.page("deep/reference")
+    used = {entry["id"]: entry.find_next_sibling("dd") for entry in page.select("dt.sig[id]")}
+    lines = {name.removeprefix("notes.toy."): dd.select(":scope > .used-in") for name, dd in used.items()}
+    said = {name: "".join(map(str, line)) for name, line in lines.items()}
+    assert said == {
+        "Law": f'<p class="used-in">Used in {two}</p>',
+        "Law.sample": "",
+        "twice": f'<p class="used-in">Used in {one}</p>',
+        "walk": f'<p class="used-in">Used in {two}, {one}</p>',
+    }
+    assert used["notes.toy.twice"].p.get_text() == "Two ways."
+
+
+def test_docstrings_are_laid_out_before_napoleon_reads_them(project):
+    names = project.page("deep/reference").select(".field-list dt")
+    fields = {name.get_text(): name.find_next_sibling("dd").get_text().split("\n")[0] for name in names}
+    assert fields == {"Parameters:": "x, y – the start.", "Returns:": "path – all points."}
+
+
+def test_links_change_with_entries_terms_claims_and_titles(project):
+    env = project.app.env
+    held = {"one": {"uses": {"walk": "notes.toy.walk"}, "terms": {}, "lists_claims": True, "frames": ["a"]}}
+    places, documents, titles = links.state(env, held, ["one", "deep/two"])
+    assert places["notes.toy.walk"] == ("deep/reference", "notes.toy.walk")
+    assert places.keys() == {"notes.toy", *(f"notes.toy.{name}" for name in ("Law", "Law.sample", "walk", "twice"))}
+    assert documents == {"one": ({"walk": "notes.toy.walk"}, {}, True)}
+    assert titles == [("one", "One walk"), ("deep/two", "Two & more")]
 
 
 def test_the_tiny_chapter_links_what_it_imports_and_nothing_else(server):
@@ -277,6 +525,23 @@ def test_the_parts_of_a_docstring_reach_napoleon_as_it_reads_them():
         "",
         "Source: Somebody (1900): a book.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (["Note : this.", "", "Note : this."], ["Note : this.", "", "Note : this."]),
+        (["Returns", "-------", "x : so."], ["Returns", "-------", "x", "    so."]),
+        (["Raises", "------", "x : so.", "y : so."], ["Raises", "------", "x", "    so.", "y", "    so."]),
+        (["Example", "-------", "x : so."], ["Example", "-------", "x : so."]),
+        (["Raises", "------", "x : so.", "", "y : so."], ["Raises", "------", "x", "    so.", "", "y : so."]),
+        (["Returns", "-------", "    x : so.", "x: so."], ["Returns", "-------", "    x : so.", "x: so."]),
+        (["Two words.", "", "Sources: A, B."], ["Two words.", "", "", "Sources: A, B."]),
+    ],
+)
+def test_only_lists_of_a_docstring_have_names(before, after):
+    links.numpydoc(None, "function", "f", None, None, before)
+    assert before == after
 
 
 def test_the_fields_of_a_named_tuple_are_no_entries_and_all_else_is():

@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import os
+import select
+import signal
 import subprocess
 import sys
 import textwrap
@@ -46,7 +49,7 @@ def test_every_listed_survivor_is_of_a_module_here_and_says_why(run):
 
 def test_the_modules_are_those_of_the_package_less_pictures_and_site(run):
     modules = {path.stem for path in (run.ROOT / "notes").glob("*.py")} - {"__init__"}
-    assert modules - {*run.MODULES} == {"plots", "build", "policy", "site", "links"}
+    assert modules - {*run.MODULES} == {"plots", "site"}
     assert all((run.ROOT / name).exists() for name in run.TESTS)
 
 
@@ -112,6 +115,47 @@ def test_what_was_found_is_kept_and_is_no_more_than_a_hint_after_a_change(run, t
     assert len(path.read_text(encoding="utf-8").splitlines()) == 2  # of each slip only the last word
 
 
+MEASURE = """
+import os, sys
+from types import SimpleNamespace
+import pytest, run
+
+noted = []
+plugin = run.Measure(SimpleNamespace(switch_context=noted.append))
+os.chdir(sys.argv[1])
+assert pytest.main(["-q", "-p", "no:cacheprovider", "test_toy.py"], plugins=[plugin]) == 0
+print(noted, plugin.tests(["", "shared", "test_toy.py::test_c"]), sorted(plugin.seconds))
+"""
+
+
+def test_what_a_shared_fixture_reaches_is_reached_by_each_test_that_has_it(tmp_path):
+    (tmp_path / "test_toy.py").write_text(
+        textwrap.dedent(
+            """
+            import pytest
+
+            @pytest.fixture(scope="module")
+            def shared(): pass
+            @pytest.fixture
+            def own(shared): pass
+            @pytest.fixture
+            def server(): pass
+            def test_a(own): pass
+            def test_b(shared): pass
+            def test_c(): pass
+            def test_of_a_site(server): assert False
+            """
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(tmp_path)], env={"PYTHONPATH": str(FOLDER)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    a, b, c = (f"test_toy.py::test_{name}" for name in "abc")
+    noted = [a, "shared", a, a, a, "", b, "", c, ""]  # the fixture at its place, and each time back
+    assert done.stdout.splitlines()[-1] == f"{noted} {['', a, b, c]} {[a, b, c]}"
+
+
 RACE = """
 import json, sys
 from pathlib import Path
@@ -162,3 +206,41 @@ def test_slips_are_caught_by_a_test_that_fails_or_never_ends_and_by_the_import(t
     expected["untested"] = ""
     assert json.loads(done.stdout.splitlines()[-1]) == expected
     assert (tmp_path / "notes" / "toy.py").read_text() == toy
+
+
+ENDLESS = """
+import os, sys
+from pathlib import Path
+from types import SimpleNamespace
+import run
+
+run.ROOT, run.WORK = Path(sys.argv[1]), Path(sys.argv[1]) / "_build" / "mutants"
+source = "import os\\nos.write(%d, b'!')\\nwhile True: pass" % int(sys.argv[2])
+slip = SimpleNamespace(module="toy", key="endless", source=source, place="", lines=[1], around=[1])
+test = "tests/test_toy.py::test_nothing"
+os.chdir(run.ROOT)
+list(run.race([slip], {"seconds": {test: 1.0}, "places": {"toy": {1: [test]}}}, {}))
+"""
+
+
+def test_interrupted_it_ends_at_once_and_with_it_what_it_started(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "notes" / "toy.py").touch()
+    (tmp_path / "tests" / "test_toy.py").write_text("import notes.toy\ndef test_nothing(): pass\n")
+    reading, writing = os.pipe()
+    with open(reading, "rb", buffering=0) as pipe:
+        running = subprocess.Popen(
+            [sys.executable, "-c", ENDLESS, str(tmp_path), str(writing)],
+            env={"PYTHONPATH": str(FOLDER)},
+            pass_fds=[writing],
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+        )
+        os.close(writing)
+        assert pipe.read(1) == b"!"  # the slip is at work
+        running.send_signal(signal.SIGINT)
+        said = running.communicate(timeout=10)[1]
+        assert said.endswith(b"KeyboardInterrupt\n")
+        assert select.select([pipe], [], [], 5)[0]
+        assert pipe.read(1) == b""  # nobody holds the other end any more

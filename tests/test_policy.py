@@ -3,6 +3,7 @@ bites."""
 
 import base64
 import hashlib
+import io
 import os
 import shutil
 
@@ -77,9 +78,29 @@ def test_a_page_that_has_its_policy_stays_and_one_that_changed_gets_another():
     assert policy.with_policy(changed)[0] == policy.with_policy(page("<script>b</script>"))[0]
 
 
+def test_a_page_is_given_its_policy_word_for_word():
+    text = policy.with_policy(page("<title>a</title>\n", "<script>alert('Hello, world.');</script><script></script>"))[
+        0
+    ]
+    assert text == page(
+        '<meta http-equiv="Content-Security-Policy" content="'
+        "default-src 'self'; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; form-action 'self'; "
+        f"script-src 'self' {' '.join(sorted(KNOWN.values()))}\">\n<title>a</title>\n",
+        "<script>alert('Hello, world.');</script><script></script>",
+    )
+
+
+def test_only_the_first_policy_of_a_page_is_its_own():
+    once = policy.with_policy(page())[0]
+    shown = once.replace("<body>", f"<body><!-- {once[once.index('<meta http') : once.index('</head>')]} -->")
+    assert shown.count("http-equiv") == 2
+    assert policy.with_policy(shown)[0] == shown
+
+
 def test_what_the_policy_refuses_is_found():
     body = (
         '<a href=" JavaScript:go()">a</a><button ONCLICK="go()">b</button><button onclick="window.print()">c</button>'
+        "<button disabled>d</button>"
     )
     text, refused = policy.with_policy(page(body=body))
     assert refused == ['<a href=" JavaScript:go()">', '<button onclick="go()">']
@@ -98,6 +119,15 @@ def test_a_site_is_written_once(tmp_path):
     os.utime(path, (0, 0))
     assert policy.write(tmp_path) == []
     assert path.stat().st_mtime == 0
+
+
+def test_pages_are_read_and_written_as_utf_8_and_what_is_refused_is_told_of_each(tmp_path, monkeypatch):
+    monkeypatch.setattr(io, "text_encoding", lambda encoding, stacklevel=2: encoding or "ascii")  # such a locale
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.html").write_text(page(body='<p onclick="σ()">a</p>' * (name != "c")), encoding="utf-8")
+    said = 'html: the site\'s policy refuses <p onclick="σ()">'
+    assert policy.write(tmp_path) == [f"a.{said}", f"b.{said}"]
+    assert "σ()" in (tmp_path / "b.html").read_text(encoding="utf-8")
 
 
 def test_a_page_that_a_browser_would_refuse_fails_the_build(tmp_path, monkeypatch, capsys):

@@ -27,14 +27,14 @@ WORK = ROOT / "_build" / "mutants"
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 KEY = ("module", "place", "before", "after")
 
-# All of the package but its pictures (plots, figures) and what builds the site (build, policy, site, links), whose
-# tests are builds and browsers: those of make faults among them.
+# All of the package but its pictures (plots, figures) and what makes the site of them (site), whose tests are pixels
+# and whole books in a browser.
 MODULES = ["_numbers", "_arguments", "mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training"]
-MODULES += ["claims", "explore"]
+MODULES += ["claims", "explore", "build", "policy", "links"]
 
 # Not those that compare the text of a module: a slip would fail them whatever it does.
 TESTS = ["arguments", "mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "claims"]
-TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "explore", "reference"]]
+TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "explore", "reference", "build_parts", "policy", "links"]]
 SLOW = {"chromium", "server", "tiny_book"}  # what needs a whole site is left out too
 PASSED = 99  # the exit status of a process in which every test passed: none that a slip could bring about
 IMPORT = ""  # the name under which coverage notes what ran outside the tests
@@ -45,25 +45,51 @@ LOADED = ["torch", "scipy.stats", "scipy.integrate", "scipy.special", "sklearn.n
 LOADED += ["hypothesis", "IPython.display", "ipywidgets", "matplotlib.backends.backend_agg", "tqdm.auto"]
 LOADED += ["bs4", "jupyter_book.cli.main", "jupyter_cache", "myst_nb.core.read", "nbclient", "nbformat", "sympy"]
 LOADED += ["selenium.webdriver.common.by", "selenium.webdriver.support.ui", "sphinx.application"]
-LOADED += ["mpl_toolkits.mplot3d"]
+LOADED += ["mpl_toolkits.mplot3d", "jupytext", "myst_nb.sphinx_ext", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+LOADED += ["sphinx.builders.html", "sphinx.ext.mathjax"]
 
 
 class Measure:
-    """Notes for each test how long it takes, and that it ran: coverage notes which lines it reaches."""
+    """Notes for each test how long it takes, and that it ran: coverage notes which lines it reaches.
+
+    What a fixture for several tests reaches, each of them reaches; it runs under its own name.
+    """
 
     def __init__(self, coverage):
-        self.coverage, self.seconds = coverage, {}
+        self.coverage, self.seconds, self.users, self.at = coverage, {}, collections.defaultdict(list), IMPORT
 
     def pytest_collection_modifyitems(self, items):
         items[:] = [item for item in items if not SLOW & {*item.fixturenames}]
+        for item in items:
+            for name in item.fixturenames:
+                self.users[name].append(item.nodeid)
+
+    @contextlib.contextmanager
+    def _under(self, name):
+        before, self.at = self.at, name
+        self.coverage.switch_context(name)
+        try:
+            yield
+        finally:
+            self.at = before
+            self.coverage.switch_context(before)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item):
-        self.coverage.switch_context(item.nodeid)
         started = time.perf_counter()
-        result = yield
+        with self._under(item.nodeid):
+            result = yield
         self.seconds[item.nodeid] = time.perf_counter() - started
         return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef):
+        with self._under(self.at if fixturedef.scope == "function" else fixturedef.argname):
+            return (yield)
+
+    def tests(self, names):
+        """The tests that reach a line which ran under these names."""
+        return sorted({test for name in names for test in self.users.get(name, [name])})
 
 
 class Attack:
@@ -117,7 +143,7 @@ def measure(folder):
     data, places = watch.get_data(), {}
     for module in MODULES:
         lines = data.contexts_by_lineno(str(folder / "notes" / f"{module}.py"))
-        places[module] = {line: sorted(tests) for line, tests in lines.items()}
+        places[module] = {line: plugin.tests(names) for line, names in lines.items()}
     (folder / "measured.json").write_text(json.dumps({"seconds": plugin.seconds, "places": places}))
     return failed
 
@@ -288,7 +314,11 @@ def main(modules):
     if not measured.exists():
         print("Each test once, to see what it reaches.", flush=True)
         folder = fresh_folder("measure")
-        _, status = os.waitpid(copy_of_this_process(measure, folder), 0)
+        number = copy_of_this_process(measure, folder)
+        try:
+            _, status = os.waitpid(number, 0)
+        finally:
+            kill_group(number)  # it knows of no Ctrl-C
         if status:
             raise SystemExit(f"The tests must pass before anything is broken:\n{(folder / 'printed.txt').read_text()}")
         for old in WORK.glob("measured-*.json"):
@@ -304,9 +334,10 @@ def main(modules):
     waiting = [mutant for mutant in mutants if mutant.key not in found.now]
     # Without tqdm: the copies would have its bar too, and share its lock, which one that is killed never gives back.
     there = len(mutants) - len(waiting)
-    for done, (mutant, caught_by) in enumerate(race(waiting, reached, found.before), start=there + 1):
-        found.add(mutant.key, caught_by)
-        print(f"\r{done} of {len(mutants)} slips", end="", flush=True)
+    with contextlib.closing(race(waiting, reached, found.before)) as results:
+        for done, (mutant, caught_by) in enumerate(results, start=there + 1):
+            found.add(mutant.key, caught_by)
+            print(f"\r{done} of {len(mutants)} slips", end="", flush=True)
     print()
     return report({mutant.key: found.now[mutant.key] for mutant in mutants}, known, modules)
 
