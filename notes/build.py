@@ -19,11 +19,12 @@ from jupyter_book.cli.main import build as jupyter_book
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.cache.db import NbCacheRecord
-from myst_nb.core.read import read_myst_markdown_notebook
+from myst_nb.core.read import MystMetadataParsingError, read_myst_markdown_notebook
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError
-from sphinx_external_toc.parsing import parse_toc_yaml
+from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
 from sqlalchemy.exc import SQLAlchemyError
+from yaml import YAMLError
 
 from notes import policy
 from notes.site import execution_cache, kernel_environment
@@ -35,7 +36,11 @@ CACHE_ERRORS = (RuntimeError, ValueError, SQLAlchemyError)  # of an execution ca
 
 def chapters(root=ROOT):
     """The notebooks of the table of contents, as paths."""
-    documents = (root / f"{name}.md" for name in parse_toc_yaml(root / "_toc.yml"))
+    contents = root / "_toc.yml"
+    try:
+        documents = [root / f"{name}.md" for name in parse_toc_yaml(contents)]
+    except (MalformedError, YAMLError) as error:
+        raise MalformedError(f"{contents}: {error}") from error
     return [path for path in documents if re.search(r"^kernelspec:", path.read_text(encoding="utf-8"), re.MULTILINE)]
 
 
@@ -142,7 +147,10 @@ def _cached(cache, notebook):
 
 def _read(path):
     """The chapter as MyST-NB itself reads it, so that its key in the cache is the one that MyST-NB looks up."""
-    return read_myst_markdown_notebook(path.read_text(encoding="utf-8"), path=path)
+    try:
+        return read_myst_markdown_notebook(path.read_text(encoding="utf-8"), path=path)
+    except MystMetadataParsingError as error:
+        raise MalformedError(f"{path}: {error}") from error
 
 
 def main(root=ROOT):
@@ -155,7 +163,7 @@ def main(root=ROOT):
             problem = make(root, build)
         finally:
             os.close(lock)
-    except OSError as error:
+    except (OSError, MalformedError) as error:
         problem = str(error)
     if problem:
         if shutil.disk_usage(root).free < 2**20:  # whatever it was that failed for it

@@ -4,6 +4,7 @@ import concurrent.futures
 import fcntl
 import io
 import os
+import re
 import runpy
 import sys
 import threading
@@ -14,6 +15,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 from nbclient.exceptions import CellTimeoutError
+from sphinx_external_toc.parsing import MalformedError
 
 from notes import build, site
 
@@ -53,6 +55,19 @@ def leaving(monkeypatch):
 
 def test_the_book_lies_around_the_package():
     assert Path(build.__file__).resolve() == build.ROOT / "notes" / "build.py"
+
+
+@pytest.mark.parametrize("line", ["  - fil: book/intro", "  - ["])
+def test_contents_that_cannot_be_read_are_named(book, line):
+    (book / "_toc.yml").write_text(f"format: jb-book\nroot: book/intro\nchapters:\n{line}\n", encoding="utf-8")
+    with pytest.raises(MalformedError, match="^" + re.escape(f"{book / '_toc.yml'}: ")):
+        build.chapters(book)
+
+
+def test_a_chapter_whose_header_cannot_be_read_is_named(book):
+    path = add(book, "a", header="---\nkernelspec: [\n---\n")
+    with pytest.raises(MalformedError, match="^" + re.escape(f"{path}: ")):
+        build.execute_all(book)
 
 
 def test_the_chapters_are_the_notebooks_of_the_contents_in_their_order(book):
@@ -397,6 +412,12 @@ class TestMain:
         assert "Content-Security-Policy" in self.html.read_text(encoding="utf-8")
         assert self.finished.exists()
         assert not locked(book / "_build")
+
+    def test_says_what_it_cannot_read(self, book, capsys, monkeypatch):
+        (book / "_toc.yml").write_text("- [", encoding="utf-8")
+        monkeypatch.setattr(build, "execute_all", build.chapters)
+        assert build.main(book) == 1
+        assert capsys.readouterr().err.startswith(f"\nThe book was not built: {book / '_toc.yml'}: ")
 
     def test_builds_on_what_a_good_build_left(self, book):
         assert build.main(book) == 0
