@@ -146,7 +146,9 @@ def report(counts, rows):
             table(
                 ["chapter", "claim", "threads", "with one", "with more", "relative", "tolerance", "of the tolerance"],
                 sorted(rows, key=lambda row: row[:3]),
-            ),
+            )
+            if rows
+            else "So there is no difference that a tolerance would have to cover.",
             "",
         ]
     )

@@ -142,7 +142,10 @@ def test_nothing_leaves_the_machine_and_no_extension_fails(notebook, lab):
     assert [error for error in errors(notebook) if "Cross reference target was not found" not in error] == []
 
 
-@pytest.mark.parametrize("chapter", ["langevin.md", "score.md", "explicit.md", "denoising.md", "notation.md"])
+CHAPTERS = ["langevin.md", "score.md", "explicit.md", "denoising.md", "notation.md", "performance.md"]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_of_the_book_opens_and_its_first_figure_moves(chromium, lab, chapter):
     set_screen(chromium, 1280, 1600)
     open_by_double_click(chromium, lab, "book", chapter)
