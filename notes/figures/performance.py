@@ -70,9 +70,9 @@ def frames(result, chapter="langevin"):
     longest = max(both[0] for chapter in result["chapters"].values() for both, _ in chapter.values())
     # As many rows for every chapter, so that a bar is as thick in each.
     most = max(map(len, result["chapters"].values()))
-    ax.set(xlim=(0, 1.2 * longest), ylim=(-0.6, most - 0.4), yticks=[], xlabel="ms a frame")
+    ax.set(xlim=(0, 1.2 * longest), ylim=(-0.6, most + 0.2), yticks=[], xlabel="ms a frame")
     ax.axvline(result["held"], color=plots.TRUTH, linewidth=1, linestyle="--")
-    plots.label(ax, result["held"] + 1, most - 0.6, "held, in the median", ha="left", va="top")
+    plots.label(ax, result["held"] + 1, most + 0.2, "held, in the median", ha="left", va="top")
     ax.spines["left"].set_visible(False)
     return figure
 
