@@ -114,10 +114,10 @@ def measure():
             calls = {name: max(1, int(2e5 / pairs)) for name in jobs}
             jobs = {name: lambda job=job, k=calls[name]: [job(x) for _ in range(k)] for name, job in jobs.items()}  # noqa: B023
             work, out = torch.zeros(2, 2**17)  # in cache, and enough for all threads
-            loops = min(max(pairs, 10**6), 10**8) // 2**17
+            loops = min(max(pairs, 10**6), 10**8) // len(work)
             jobs["exponentials alone"] = lambda: [torch.exp(work, out=out) for _ in range(loops)]  # noqa: B023
             seconds = timing.take_turns(jobs, 1 if pairs > LARGEST else 5, f"kernel density, n = {n}, d = {dim}")
-            done = {name: calls.get(name, 0) * pairs or loops * 2**17 for name in seconds}
+            done = {name: calls.get(name, 0) * pairs or loops * len(work) for name in seconds}
             for name, taken in seconds.items():
                 lines.setdefault(name, []).append(timing.spread(taken, 1e9 / done[name]))
             for name in MAKE:

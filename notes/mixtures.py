@@ -182,11 +182,15 @@ class GaussianMixture:
 
     def _prepare(self, x):
         """Means, stds and points in one dtype, and around the mean of the mixture, where differences lose least."""
-        check.points("x", x, self.dim)
-        dtype = torch.promote_types(self.means.dtype, x.dtype)
+        dtype = self._dtype(x)
         means = self.means.to(dtype)
         centre = torch.mv(means.t(), self.weights.to(dtype))
         return means - centre, self.stds.to(dtype), x.to(dtype) - centre
+
+    def _dtype(self, x):
+        """The wider dtype of mixture and points."""
+        check.points("x", x, self.dim)
+        return torch.promote_types(self.means.dtype, x.dtype)
 
     def _attend(self, x):
         """The score of components of one std as softmax attention: queries x, keys μ_k/σ², values μ_k.
@@ -196,8 +200,7 @@ class GaussianMixture:
         its rounding is below that of the inputs. Far away ‖x‖ does not matter: the score grows with it as its rounding
         does.
         """
-        check.points("x", x, self.dim)
-        dtype = torch.promote_types(self.means.dtype, x.dtype)
+        dtype = self._dtype(x)
         values, variance, centre = self.means.to(dtype), self.stds[0].to(dtype).square(), None
         keys = values / variance
         squared = (values * keys).sum(1)

@@ -33,10 +33,11 @@ def displayed_by(module, monkeypatch):
     return bundles
 
 
-def build(root):
-    """Build a book. Returns the finished process, with what it printed."""
+def build(root, **variables):
+    """Build a book, with other variables of the environment. Returns the finished process, with what it printed."""
     command = [sys.executable, "-m", "notes.build", str(root)]
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    variables = {**os.environ, **variables}
+    return subprocess.run(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

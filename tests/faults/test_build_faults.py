@@ -297,23 +297,17 @@ LOCALES = {
 }
 
 
-def build_in(root, **variables):
-    command = [sys.executable, "-m", "notes.build", str(root)]
-    variables = {**os.environ, **variables}
-    return subprocess.run(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
-
-
 @pytest.mark.parametrize("name", LOCALES)
 def test_locale_and_path(tmp_path, undisturbed, name):
     root = fresh(tmp_path / "Ein Bücherregal & mehr: “ı” 書")
-    ends_well(build_in(root, **LOCALES[name]), root, undisturbed)
+    ends_well(build(root, **LOCALES[name]), root, undisturbed)
 
 
 def test_failure_is_told_where_only_ascii_can_be_written(tmp_path):
     root = fresh(tmp_path / "Bücher")
     with (root / "book" / "tiny.md").open("a", encoding="utf-8") as chapter:
         chapter.write('\n```{code-cell} ipython3\nclaim("“Zwei” ≠ eins", 2.0, 1.0)\n```\n')
-    done = build_in(root, **LOCALES["ASCII"])
+    done = build(root, **LOCALES["ASCII"])
     assert done.returncode == 1
     assert "AssertionError: " in done.stdout
     assert done.stdout.splitlines()[-1] == "The book was not built: 1 of its chapters failed, see above."
