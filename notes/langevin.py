@@ -8,7 +8,7 @@ from notes import _arguments as check
 
 
 @torch.no_grad()
-def langevin(score, x0, step_size, n_steps, *, temperature=1.0, generator=None, record_every=1):
+def langevin(score, x0, step_size, n_steps, *, temperature=1.0, generator=None, record_every=None):
     r"""Walk n particles along a score, with noise: the unadjusted Langevin algorithm.
 
     .. math::
@@ -24,13 +24,15 @@ def langevin(score, x0, step_size, n_steps, *, temperature=1.0, generator=None, 
     score : a callable (n, d) → (n, d). It is called without autograd; one that needs it calls ``torch.enable_grad``.
     x0 : (n, d), finite, the particles' start. The walk stays in its dtype and on its device.
     step_size : τ > 0, in squared units of x.
-    n_steps : a multiple of ``record_every``; 0 returns x0 alone.
+    n_steps : 0 returns x0.
     temperature : T ≥ 0.
     generator : of the noise, on the device of x0; None is torch's default one.
+    record_every : None for the last state alone; or a number of which n_steps is a multiple, for the path.
 
     Returns
     -------
-    (n_steps // record_every + 1, n, d) : every ``record_every``-th state, the first one x0.
+    (n, d), the last state; or the path, (n_steps // record_every + 1, n, d) : every ``record_every``-th state, the
+        first one x0.
 
     Raises
     ------
@@ -45,19 +47,19 @@ def langevin(score, x0, step_size, n_steps, *, temperature=1.0, generator=None, 
     >>> from notes.langevin import langevin
     >>> generator = torch.Generator().manual_seed(0)
     >>> x0 = torch.zeros(100_000, 1)
-    >>> path = langevin(lambda x: -x, x0, 1.0, 20, generator=generator)
-    >>> path.shape  # states, particles, dimensions
-    torch.Size([21, 100000, 1])
-    >>> print(f"{path[-1].var():.1f}")  # not 1: the bias of so long a step
+    >>> x = langevin(lambda x: -x, x0, 1.0, 20, generator=generator)
+    >>> print(f"{x.var():.1f}")  # not 1: the bias of so long a step
     2.0
+    >>> path = langevin(lambda x: -x, x0, 1.0, 20, record_every=5)
+    >>> path.shape  # states, particles, dimensions
+    torch.Size([5, 100000, 1])
     """
     x, step_size, n_steps, record_every = _check_walk(x0, step_size, n_steps, record_every, generator)
     check.function("score", score)
     noise_std = math.sqrt(
         2 * step_size * check.representable("temperature", check.non_negative("temperature", temperature), x)
     )
-    trajectory = x.new_empty(n_steps // record_every + 1, *x.shape)
-    trajectory[0] = x
+    path = _path(x, n_steps, record_every)
     noise = torch.empty_like(x)
     for step in range(1, n_steps + 1):
         drift = check.same_shape("score", score(x), x)
@@ -69,13 +71,13 @@ def langevin(score, x0, step_size, n_steps, *, temperature=1.0, generator=None, 
                 f"the walk left the finite numbers at step {step} with step_size={step_size:g}: it diverges. "
                 "On a Gaussian of variance σ² a Langevin walk is stable only while step_size < 2σ²"
             )
-        if step % record_every == 0:
-            trajectory[step // record_every] = x
-    return trajectory
+        if path is not None and step % record_every == 0:
+            path[step // record_every] = x
+    return x if path is None else path
 
 
 @torch.no_grad()
-def mala(density, x0, step_size, n_steps, *, generator=None, record_every=1):
+def mala(density, x0, step_size, n_steps, *, generator=None, record_every=None):
     r"""Langevin steps as Metropolis–Hastings proposals (MALA): exact in its stationary law at any step size.
 
     .. math::
@@ -92,7 +94,7 @@ def mala(density, x0, step_size, n_steps, *, generator=None, record_every=1):
 
     Returns
     -------
-    trajectory : (n_steps // record_every + 1, n, d), the first entry x0.
+    last state or path : as in :func:`langevin`.
     acceptance rate : one float over all particles and steps; NaN when nothing was proposed.
 
     Raises
@@ -109,8 +111,8 @@ def mala(density, x0, step_size, n_steps, *, generator=None, record_every=1):
     >>> from notes.mixtures import GaussianMixture
     >>> p, x0 = GaussianMixture([[0.0]], 1.0), torch.zeros(10_000, 1)
     >>> generator = torch.Generator().manual_seed(0)
-    >>> path, rate = mala(p, x0, 0.5, 100, generator=generator)
-    >>> print(f"variance {path[-1].var():.1f}, accepted {rate:.0%}")
+    >>> x, rate = mala(p, x0, 0.5, 100, generator=generator)
+    >>> print(f"variance {x.var():.1f}, accepted {rate:.0%}")
     variance 1.0, accepted 92%
     """
     x, step_size, n_steps, record_every = _check_walk(x0, step_size, n_steps, record_every, generator)
@@ -125,8 +127,7 @@ def mala(density, x0, step_size, n_steps, *, generator=None, record_every=1):
     log_prob, centre = evaluate(x)
     if not (torch.isfinite(log_prob).all() and torch.isfinite(centre).all()):
         raise ValueError("x0 must lie where density.log_prob and density.score are finite")
-    trajectory = x.new_empty(n_steps // record_every + 1, *x.shape)
-    trajectory[0] = x
+    path = _path(x, n_steps, record_every)
     n_accepted = 0
     for step in range(1, n_steps + 1):
         noise = torch.empty_like(x).normal_(generator=generator)
@@ -145,10 +146,10 @@ def mala(density, x0, step_size, n_steps, *, generator=None, record_every=1):
         centre = torch.where(accept[:, None], new_centre, centre)
         log_prob = torch.where(accept, new_log_prob, log_prob)
         n_accepted += accept.sum().item()
-        if step % record_every == 0:
-            trajectory[step // record_every] = x
+        if path is not None and step % record_every == 0:
+            path[step // record_every] = x
     proposed = n_steps * len(x)
-    return trajectory, n_accepted / proposed if proposed else math.nan
+    return x if path is None else path, n_accepted / proposed if proposed else math.nan
 
 
 def stationary_variance(variance, step_size):
@@ -235,13 +236,22 @@ def stationary_law(score, step_size, grid):
 
 
 def _check_walk(x0, step_size, n_steps, record_every, generator):
-    x = check.finite("x0", check.points("x0", x0)).detach()
+    x = check.finite("x0", check.points("x0", x0)).detach().clone()
     step_size = check.representable("step_size", check.positive("step_size", step_size), x)
-    n_steps, record_every = check.count("n_steps", n_steps, least=0), check.count("record_every", record_every)
-    if n_steps % record_every:
+    n_steps = check.count("n_steps", n_steps, least=0)
+    if record_every is not None and n_steps % (record_every := check.count("record_every", record_every)):
         raise ValueError(f"n_steps must be a multiple of record_every={record_every}, got {n_steps}")
     check.on_device(generator, x.device)
     return x, step_size, n_steps, record_every
+
+
+def _path(x, n_steps, record_every):
+    """Room for the recorded states, with the first one in it; None where only the last is wanted."""
+    if record_every is None:
+        return None
+    path = x.new_empty(n_steps // record_every + 1, *x.shape)
+    path[0] = x
+    return path
 
 
 def _is_finite(x):

@@ -42,7 +42,7 @@ class Losses(NamedTuple):
     constant: torch.Tensor
 
 
-def explicit(model, target_score, x):
+def explicit(model, x, target_score, *, generator=None):
     r"""Explicit score matching: half the squared distance to a score that is known.
 
     .. math:: J(\theta) = \tfrac12\, \mathbb{E}_x \lVert s_\theta(x) - \nabla \log q(x) \rVert^2
@@ -54,20 +54,20 @@ def explicit(model, target_score, x):
     >>> import torch
     >>> from notes.score_matching import explicit
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
-    >>> explicit(lambda x: -2 * x, lambda x: -x, x)  # ½ · (1 + 4) / 2
+    >>> explicit(lambda x: -2 * x, x, lambda x: -x)  # ½ · (1 + 4) / 2
     tensor(1.2500)
     """
     x = _points("x", x)
     return 0.5 * _squared_distance(_field("model", model, x), _field("target_score", target_score, x))
 
 
-def denoising(model, clean, sigma, generator=None):
+def denoising(model, x, sigma, *, generator=None):
     r"""Denoising score matching: regression of the noise that was added, scaled.
 
     .. math:: J(\theta) = \tfrac12\, \mathbb{E} \Bigl\lVert s_\theta(x' + \sigma z) + \frac{z}{\sigma} \Bigr\rVert^2
 
-    ``clean`` is (n, d), the x′; ``sigma`` a positive number in its units; z ~ N(0, I). The minimiser is the score of
-    the law of x′ + σz, and the loss there is not zero.
+    ``x`` is (n, d), the clean points x′; ``sigma`` a positive number in its units, or (n,), one for each row;
+    z ~ N(0, I). The minimiser is the score of the law of x′ + σz, and the loss there is not zero.
 
     Source: Vincent (2011).
 
@@ -76,18 +76,18 @@ def denoising(model, clean, sigma, generator=None):
     >>> import torch
     >>> from notes.score_matching import denoising
     >>> generator = torch.Generator().manual_seed(0)
-    >>> clean = torch.randn(100_000, 1, generator=generator)
-    >>> loss = denoising(lambda x: -x / 2, clean, 1.0, generator)
+    >>> x = torch.randn(100_000, 1, generator=generator)
+    >>> loss = denoising(lambda x: -x / 2, x, 1.0, generator=generator)
     >>> print(f"{loss:.2f}")  # at the minimiser, the score of N(0, 2)
     0.25
     """
-    clean, sigma = _clean_and_sigma(clean, sigma)
-    noise = _noise(clean, generator)
-    return 0.5 * _squared_distance(_field("model", model, clean + sigma * noise), -noise / sigma)
+    x, sigma = _points("x", x), _noise_std(sigma, x)
+    noise = _noise(x, generator)
+    return 0.5 * _squared_distance(_field("model", model, x + sigma * noise), -noise / sigma)
 
 
 @torch.enable_grad()
-def implicit(model, x):
+def implicit(model, x, *, generator=None):
     r"""Implicit score matching: the explicit loss less a constant, with no score to aim at.
 
     .. math::
@@ -113,7 +113,7 @@ def implicit(model, x):
 
 
 @torch.enable_grad()
-def sliced(model, x, n_projections=1, generator=None):
+def sliced(model, x, n_projections=1, *, generator=None):
     r"""Sliced score matching, in its form of lower variance: the divergence along random directions only.
 
     .. math:: J(\theta) = \mathbb{E}_{x, v} \bigl[ v^\top (\nabla s_\theta)\, v
@@ -225,7 +225,7 @@ def by_quadrature(model, clean, sigma):
     return Losses(explicit, denoising, denoising - explicit, dim / (2 * sigma**2) - size)
 
 
-def by_sampling(model, clean, sigma, n, generator=None):
+def by_sampling(model, clean, sigma, n, *, generator=None):
     r"""Both losses on finite data and the constant between them, from n noisy points, with their standard errors.
 
     Everything is measured at the same points x = x′ + σz, x′ drawn from the rows of ``clean`` (M, d), in any d; the
@@ -238,7 +238,7 @@ def by_sampling(model, clean, sigma, n, generator=None):
     >>> from notes.score_matching import by_sampling
     >>> generator = torch.Generator().manual_seed(0)
     >>> clean = torch.randn(50, 10, generator=generator)
-    >>> means, errors = by_sampling(torch.sin, clean, 0.7, 100_000, generator)
+    >>> means, errors = by_sampling(torch.sin, clean, 0.7, 100_000, generator=generator)
     >>> abs(means.difference - means.constant) < 5 * errors.difference
     tensor(True)
     """
@@ -267,14 +267,22 @@ def _field(name, field, x):
     return check.same_shape(name, field(x), x)
 
 
-def _clean_and_sigma(clean, sigma):
-    clean = _points("clean", clean)
-    return clean, check.representable("sigma", check.positive("sigma", sigma), clean)
+def _noise_std(sigma, x):
+    """A number, or one a row of x as a column."""
+    if getattr(sigma, "ndim", 0) == 0:
+        return check.representable("sigma", check.positive("sigma", sigma), x)
+    sigma = check.finite("sigma", check.floating("sigma", sigma, like=x))
+    if sigma.shape != x.shape[:1]:
+        raise ValueError(f"sigma must be a number or have shape ({len(x)},), got {tuple(sigma.shape)}")
+    if (sigma <= 0).any():
+        raise ValueError(f"sigma must be positive, got {sigma.min().item()}")
+    return sigma[:, None]
 
 
 def _kernels(clean, sigma):
-    """The same, for Gaussians around the data: σ² and 1/σ² must neither overflow nor become zero."""
-    clean, sigma = _clean_and_sigma(clean, sigma)
+    """Gaussians around the data: σ, σ² and 1/σ² must neither overflow nor become zero."""
+    clean = _points("clean", clean)
+    sigma = check.representable("sigma", check.positive("sigma", sigma), clean)
     for name, value in (("sigma²", sigma * sigma), ("1/sigma²", 1 / sigma / sigma)):
         check.representable(name, check.positive(name, value), clean)
     return clean, sigma

@@ -22,7 +22,7 @@ def test_the_floor_of_the_training_is_the_loss_of_the_exact_score(sigma):
     generator = torch.Generator().manual_seed(5)
     blurred = denoising.MOONS.smoothed(sigma)
     parts = denoising.MOONS.sample(200_000, generator).split(2000)
-    losses = torch.stack([score_matching.denoising(blurred.score, part, sigma, generator) for part in parts])
+    losses = torch.stack([score_matching.denoising(blurred.score, part, sigma, generator=generator) for part in parts])
     floor, learnable = denoising._floor(sigma)
     assert floor + learnable == pytest.approx(1 / sigma**2)
     error = losses.std() / len(losses) ** 0.5

@@ -64,10 +64,10 @@ def within(measured, expected, samples):
 
 
 LOSSES = {
-    "explicit": lambda model, x: explicit(model, lambda y: -y, x),
-    "denoising": lambda model, x: denoising(model, x, 0.3, seeded(4)),
+    "explicit": lambda model, x: explicit(model, x, lambda y: -y),
+    "denoising": lambda model, x: denoising(model, x, 0.3, generator=seeded(4)),
     "implicit": implicit,
-    "sliced": lambda model, x: sliced(model, x, 2, seeded(4)),
+    "sliced": lambda model, x: sliced(model, x, 2, generator=seeded(4)),
     "fisher_divergence": lambda model, x: fisher_divergence(model, lambda y: -y, x),
     "relative": lambda model, x: fisher_divergence(model, lambda y: -y, x, relative=True),
 }
@@ -91,7 +91,7 @@ def test_explicit_is_half_the_mean_over_rows_of_the_squared_distance(n, dim, dty
     target = mixture(dim).score
     a, b = model(x).double().numpy(), target(x).to(dtype).double().numpy()
     expected = 0.5 * sum(np.sum((a[i] - b[i]) ** 2) for i in range(n)) / n
-    assert_equal(explicit(model, lambda y: target(y).to(dtype), x), expected, dtype)
+    assert_equal(explicit(model, x, lambda y: target(y).to(dtype)), expected, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -150,7 +150,7 @@ def test_on_a_gaussian_a_linear_field_has_both_losses_in_closed_form(dim, varian
     at_mean = slope @ mean + shift
     wanted_explicit = 0.5 * (at_mean.square().sum() + variance * (slope + eye / variance).square().sum())
     wanted_implicit = slope.trace() + 0.5 * (at_mean.square().sum() + variance * slope.square().sum())
-    measured_explicit = explicit(model, lambda y: -(y - mean) / variance, x)
+    measured_explicit = explicit(model, x, lambda y: -(y - mean) / variance)
     assert measured_explicit.item() == pytest.approx(wanted_explicit.item(), rel=1e-12)
     assert implicit(model, x).item() == pytest.approx(wanted_implicit.item(), rel=1e-12, abs=1e-12)
     # The constant between them, ½ E‖∇log p‖² = d/2σ².
@@ -161,7 +161,7 @@ def test_on_a_gaussian_a_linear_field_has_both_losses_in_closed_form(dim, varian
 def test_on_a_gaussian_the_score_has_explicit_zero_and_implicit_minus_the_constant(dim):
     variance = 0.5
     x = of_mean_and_variance(torch.zeros(dim, dtype=torch.float64), variance)
-    assert explicit(lambda y: -y / variance, lambda y: -y / variance, x).item() == 0
+    assert explicit(lambda y: -y / variance, x, lambda y: -y / variance).item() == 0
     assert implicit(lambda y: -y / variance, x).item() == pytest.approx(-dim / (2 * variance), rel=1e-13)
 
 
@@ -173,7 +173,7 @@ def test_implicit_is_explicit_less_half_the_mean_squared_score(dim):
     half = 0.5 * row_squares(truth)
     # Row by row explicit − implicit − ½‖∇log p‖² is −s·∇log p − ∇·s, whose mean is zero by Stein's identity.
     differences = -(model(x) * truth).sum(1) - model.jacobians(x).diagonal(dim1=1, dim2=2).sum(1)
-    measured = explicit(model, p.score, x) - implicit(model, x)
+    measured = explicit(model, x, p.score) - implicit(model, x)
     assert within(measured, half.mean(), differences)
     # And the constant is there to be seen.
     assert half.mean() > 20 * differences.std() / math.sqrt(n)
@@ -199,7 +199,7 @@ def test_sliced_is_its_formula_with_directions_of_its_own_for_each_row(dim, n_pr
         assert len(v.unique(dim=0)) == 6
         slope += torch.einsum("ni,nij,nj->n", v, model.jacobians(x).double(), v).mean() / n_projections
     expected = slope + 0.5 * row_squares(model(x).double()).mean()
-    measured = sliced(model, x, n_projections, seeded(9))
+    measured = sliced(model, x, n_projections, generator=seeded(9))
     assert measured.dtype == dtype
     assert measured.item() == pytest.approx(expected.item(), rel=200 * torch.finfo(dtype).eps)
 
@@ -212,7 +212,7 @@ def test_sliced_has_the_mean_and_the_variance_that_its_directions_give_it(dim):
     jacobians = model.jacobians(x)
     symmetric = (jacobians + jacobians.mT) / 2
     for n_projections in (1, 6):
-        losses = torch.stack([sliced(model, x, n_projections, seeded(s)) for s in range(n_seeds)])
+        losses = torch.stack([sliced(model, x, n_projections, generator=seeded(s)) for s in range(n_seeds)])
         assert within(losses.mean(), expected, losses)
         # Var vᵀJv = 2‖(J + Jᵀ)/2‖², and rows and projections are independent.
         variance = 2 * symmetric.square().sum() / (n * n * n_projections)
@@ -225,20 +225,20 @@ def test_sliced_in_one_dimension_is_implicit_with_the_slope_times_v_squared():
     x, model = points(8, 1), Field(1)
     v = torch.randn(8, 1, generator=seeded(10), dtype=torch.float64)
     slopes = model.jacobians(x)[:, 0]
-    measured = sliced(model, x, 1, seeded(10)) - implicit(model, x)
+    measured = sliced(model, x, 1, generator=seeded(10)) - implicit(model, x)
     torch.testing.assert_close(measured, ((v.square() - 1) * slopes).mean(), rtol=1e-12, atol=1e-13)
 
 
 def test_sliced_takes_one_direction_unless_told():
     model, x = Field(3), points(20, 3)
-    assert sliced(model, x, generator=seeded(7)) == sliced(model, x, 1, seeded(7))
+    assert sliced(model, x, generator=seeded(7)) == sliced(model, x, 1, generator=seeded(7))
 
 
 def test_directions_are_gaussian_and_not_of_unit_length():
     # For s = x it is mean ‖v‖² + ½ mean ‖x‖², in d dimensions d + …, and on the unit sphere it would be 1 + ….
     x = torch.zeros(10_000, 10, dtype=torch.float64)
     squares = torch.randn(10_000, 10, generator=seeded(11), dtype=torch.float64).square().sum(1)
-    measured = sliced(lambda y: y, x, 1, seeded(11))
+    measured = sliced(lambda y: y, x, 1, generator=seeded(11))
     assert within(measured, 10, squares)
     assert scipy.stats.kstest(squares.numpy(), scipy.stats.chi2(10).cdf).pvalue > 1e-6
     assert measured.item() == pytest.approx(squares.mean().item(), rel=1e-12)
@@ -250,7 +250,7 @@ def test_denoising_is_half_the_squared_distance_to_the_noise_over_minus_sigma(si
     clean, model = points(9, 3, dtype), Field(3, dtype)
     z = torch.randn(9, 3, generator=seeded(12), dtype=dtype)
     expected = 0.5 * row_squares((model(clean + float(sigma) * z) + z / float(sigma)).double()).mean()
-    assert_equal(denoising(model, clean, sigma, seeded(12)), expected, dtype)
+    assert_equal(denoising(model, clean, sigma, generator=seeded(12)), expected, dtype)
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.5])
@@ -263,7 +263,7 @@ def test_denoising_at_the_smoothed_score_is_its_constant(dim, sigma):
     truth = q.score(clean + sigma * z)
     constant = 0.5 * (dim / sigma**2 - row_squares(truth).mean())
     rows = 0.5 * row_squares(truth + z / sigma) - 0.5 * (dim / sigma**2 - row_squares(truth))
-    measured = denoising(q.score, clean, sigma, seeded(14))
+    measured = denoising(q.score, clean, sigma, generator=seeded(14))
     assert within(measured, constant, rows)
     assert constant > 20 * rows.std() / math.sqrt(n)
 
@@ -277,7 +277,7 @@ def test_denoising_is_least_at_the_score_of_the_smoothed_law(dim):
 
     def gradient(slope):
         slope = torch.tensor(slope, dtype=torch.float64, requires_grad=True)
-        (found,) = torch.autograd.grad(denoising(lambda y: slope * y, clean, sigma, seeded(16)), slope)
+        (found,) = torch.autograd.grad(denoising(lambda y: slope * y, clean, sigma, generator=seeded(16)), slope)
         rows = ((slope * noisy + z / sigma) * noisy).sum(1).detach()
         assert found.item() == pytest.approx(rows.mean().item(), rel=1e-9, abs=1e-9)
         return found.item() / (rows.std().item() / math.sqrt(n))
@@ -293,7 +293,7 @@ def test_denoising_is_least_at_the_score_of_the_smoothed_law(dim):
 @pytest.mark.parametrize("name", ["explicit", "implicit"])
 def test_explicit_and_implicit_are_least_at_the_score(name, variance):
     x = of_mean_and_variance(torch.zeros(3, dtype=torch.float64), variance)
-    loss = {"explicit": lambda model: explicit(model, lambda y: -y / variance, x), "implicit": lambda m: implicit(m, x)}
+    loss = {"explicit": lambda model: explicit(model, x, lambda y: -y / variance), "implicit": lambda m: implicit(m, x)}
 
     def gradient(slope):
         slope = torch.tensor(slope, dtype=torch.float64, requires_grad=True)
@@ -447,7 +447,7 @@ def test_points_are_named_as_the_argument_is():
     with pytest.raises(ValueError, match=r"^clean must"):
         denoising(Field(2), torch.zeros(0, 2), 0.1)
     with pytest.raises(ValueError, match=r"^x must"):
-        explicit(Field(2), Field(2), torch.zeros(0, 2))
+        explicit(Field(2), torch.zeros(0, 2), Field(2))
 
 
 OTHER_FIELDS = [
@@ -480,7 +480,7 @@ def test_a_model_that_is_no_function_is_refused(loss, model):
 @pytest.mark.parametrize(
     ("loss", "name"),
     [
-        (lambda target: explicit(torch.zeros_like, target, torch.ones(3, 2)), "target_score"),
+        (lambda target: explicit(torch.zeros_like, torch.ones(3, 2), target), "target_score"),
         (lambda target: fisher_divergence(torch.zeros_like, target, torch.ones(3, 2)), "true_score"),
         (lambda target: fisher_divergence(torch.zeros_like, target, torch.ones(3, 2), relative=True), "true_score"),
     ],
@@ -713,7 +713,7 @@ def test_both_losses_have_the_same_gradient_in_every_parameter(dim, n_data):
         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
         assert a.abs().min() > 1e-4
     assert not losses.constant.requires_grad
-    means, errors = by_sampling(lambda x: x @ (inner @ outer) + shift, clean, 0.5, 8, seeded(63))
+    means, errors = by_sampling(lambda x: x @ (inner @ outer) + shift, clean, 0.5, 8, generator=seeded(63))
     assert means.explicit.requires_grad
     assert not means.constant.requires_grad
     assert not errors.constant.requires_grad
@@ -736,7 +736,7 @@ def test_losses_move_with_the_data(dim, n_data):
     clean, far, model = (points(n_data, dim, seed=42) * 1024).round() / 1024, 1000.0, network(3, dim)
     for losses in (
         lambda model, clean: by_quadrature(model, clean, 0.5),
-        lambda model, clean: by_sampling(model, clean, 0.5, 500, seeded(43))[0],
+        lambda model, clean: by_sampling(model, clean, 0.5, 500, generator=seeded(43))[0],
     ):
         here, there = losses(model, clean), losses(lambda x: model(x - far), clean + far)
         torch.testing.assert_close(tuple(there), tuple(here), rtol=1e-11, atol=1e-11)
@@ -835,7 +835,7 @@ def drawn(model, clean, sigma, n, seed):
 def test_sampling_is_the_mean_of_its_rows_and_their_standard_error(dim, n_data, n):
     clean, model, sigma = points(n_data, dim, seed=47), network(5, dim), 0.6
     rows = drawn(model, clean, sigma, n, 48)
-    means, errors = by_sampling(model, clean, sigma, n, seeded(48))
+    means, errors = by_sampling(model, clean, sigma, n, generator=seeded(48))
     scale = max(np.mean(rows[1]), 1 / sigma**2)
     for row, mean, error in zip(rows, means, errors, strict=True):
         assert mean.item() == pytest.approx(np.mean(row), rel=1e-12, abs=1e-12 * scale)
@@ -844,13 +844,13 @@ def test_sampling_is_the_mean_of_its_rows_and_their_standard_error(dim, n_data, 
 
 def test_sampling_is_explicit_and_denoising_at_the_same_points():
     clean, sigma, n, model = points(9, 2, seed=49), 0.4, 100, network(6, 2)
-    means, _ = by_sampling(model, clean, sigma, n, seeded(50))
+    means, _ = by_sampling(model, clean, sigma, n, generator=seeded(50))
     generator = seeded(50)
     chosen = clean[torch.randint(len(clean), (n,), generator=generator)]
     state = generator.get_state()
-    torch.testing.assert_close(means.denoising, denoising(model, chosen, sigma, generator), rtol=1e-13, atol=0)
+    torch.testing.assert_close(means.denoising, denoising(model, chosen, sigma, generator=generator), rtol=1e-13, atol=0)
     x = chosen + sigma * torch.randn(n, 2, generator=generator.set_state(state), dtype=torch.float64)
-    expected = explicit(model, kernel_density(clean, sigma).score, x)
+    expected = explicit(model, x, kernel_density(clean, sigma).score)
     torch.testing.assert_close(means.explicit, expected, rtol=1e-12, atol=0)
 
 
@@ -859,7 +859,7 @@ def test_denoising_on_the_data_has_the_mean_of_the_quadrature(dim, n_data, sigma
     clean, model = points(n_data, dim, seed=51), network(7, dim)
     expected = by_quadrature(model, clean, sigma).denoising
     losses = torch.stack(
-        [denoising(model, clean.repeat(40_000 // n_data // 40, 1), sigma, seeded(s)) for s in range(40)]
+        [denoising(model, clean.repeat(40_000 // n_data // 40, 1), sigma, generator=seeded(s)) for s in range(40)]
     )
     assert within(losses.mean(), expected, losses)
 
@@ -870,7 +870,7 @@ def test_sampling_agrees_with_quadrature_to_five_errors(dim, n_data, sigma):
     clean, model = points(n_data, dim, seed=52), network(8, dim)
     exact = by_quadrature(model, clean, sigma)
     for seed in range(4):
-        means, errors = by_sampling(model, clean, sigma, 4000, seeded(seed))
+        means, errors = by_sampling(model, clean, sigma, 4000, generator=seeded(seed))
         for mean, error, truth in zip(means, errors, exact, strict=True):
             assert 0 < error < 0.2 * exact.denoising
             assert abs(mean - truth) <= 5 * error
@@ -879,7 +879,7 @@ def test_sampling_agrees_with_quadrature_to_five_errors(dim, n_data, sigma):
 def test_the_errors_of_sampling_are_the_spread_of_its_means():
     clean, sigma, model, n_seeds = points(8, 1, seed=53), 0.5, network(9, 1), 400
     exact = torch.stack(by_quadrature(model, clean, sigma))
-    runs = [by_sampling(model, clean, sigma, 300, seeded(s)) for s in range(n_seeds)]
+    runs = [by_sampling(model, clean, sigma, 300, generator=seeded(s)) for s in range(n_seeds)]
     means, errors = (torch.stack([torch.stack(run[i]) for run in runs]) for i in (0, 1))
     # Each error is its own run's; of 300 rows it is known to some percent.
     squares = ((means - exact) / errors).square().sum(0).numpy()
@@ -891,7 +891,7 @@ def test_the_errors_of_sampling_are_the_spread_of_its_means():
 @pytest.mark.parametrize("dim", [1, 2, 20])
 def test_on_a_single_datum_sampling_finds_both_losses_the_same_row_by_row(dim):
     clean, model, sigma = points(1, dim, seed=54), Affine(dim), 0.7
-    means, errors = by_sampling(model, clean, sigma, 20_000, seeded(55))
+    means, errors = by_sampling(model, clean, sigma, 20_000, generator=seeded(55))
     expected = model.denoising(clean, sigma)
     for mean, error in zip(means[:2], errors[:2], strict=True):
         assert abs(mean - expected) <= 5 * error < 0.1 * expected
@@ -903,7 +903,7 @@ def test_sampling_works_in_twenty_dimensions():
     # The data differ in the first coordinate alone, and so the constant is that of one dimension.
     line, model, sigma = column(-1.0, 0.3, 2.0), Affine(20), 0.7
     clean = torch.cat([line, points(1, 19, seed=56).expand(3, 19)], dim=1)
-    means, errors = by_sampling(model, clean, sigma, 40_000, seeded(57))
+    means, errors = by_sampling(model, clean, sigma, 40_000, generator=seeded(57))
     constant = 1 / (2 * sigma**2) - half_size(line, sigma)
     expected = model.denoising(clean, sigma)
     for name, wanted in [("denoising", expected), ("explicit", expected - constant)]:
@@ -974,9 +974,9 @@ def test_a_quadrature_takes_2_to_the_20_nodes_and_not_one_more():
     "loss",
     [
         lambda model, x: by_quadrature(model, x, 0.5).denoising,
-        lambda model, x: by_sampling(model, x, 0.5, 16, seeded(63))[0].denoising,
-        lambda model, x: denoising(model, x, 0.5, seeded(63)),
-        lambda model, x: sliced(model, x, 2, seeded(63)),
+        lambda model, x: by_sampling(model, x, 0.5, 16, generator=seeded(63))[0].denoising,
+        lambda model, x: denoising(model, x, 0.5, generator=seeded(63)),
+        lambda model, x: sliced(model, x, 2, generator=seeded(63)),
         implicit,
     ],
 )

@@ -32,7 +32,7 @@ def network(seed=1):
 
 
 def by_denoising(model, x, *, generator):
-    return denoising(model, x, 0.5, generator)
+    return denoising(model, x, 0.5, generator=generator)
 
 
 def weights(model):
@@ -139,7 +139,7 @@ class TestLearning:
         model = ScoreNetwork(2, width=128, depth=3, generator=seeded(3))
 
         def loss(model, x, *, generator):
-            return denoising(model, x, sigma, generator)
+            return denoising(model, x, sigma, generator=generator)
 
         losses = train(model, loss, 2000, data=p, generator=seeded(4))
         with torch.no_grad():
@@ -148,10 +148,10 @@ class TestLearning:
         assert losses[-100:].mean() < losses[:100].mean()
 
     objectives = {  # noqa: RUF012 - a table
-        "explicit": lambda p: lambda model, x, generator: explicit(model, p.score, x),
-        "denoising": lambda p: lambda model, x, generator: denoising(model, x, 0.2, generator),
+        "explicit": lambda p: lambda model, x, generator: explicit(model, x, p.score),
+        "denoising": lambda p: lambda model, x, generator: denoising(model, x, 0.2, generator=generator),
         "implicit": lambda p: lambda model, x, generator: implicit(model, x),
-        "sliced": lambda p: lambda model, x, generator: sliced(model, x, 1, generator),
+        "sliced": lambda p: lambda model, x, generator: sliced(model, x, 1, generator=generator),
     }
 
     @pytest.mark.parametrize("name", objectives)
