@@ -15,8 +15,9 @@ book: environment ## run every chapter and build the site
 test: environment ## run every test
 	.venv/bin/python -m pytest
 
+# One thread in its kernels, as in the build's: several threads wait for each other where something else runs.
 lab: environment ## open the chapters in JupyterLab, as notebooks
-	.venv/bin/jupyter-lab --ip=localhost --LabApp.default_url=/lab/tree/book \
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 .venv/bin/jupyter-lab --ip=localhost --LabApp.default_url=/lab/tree/book \
 	--LabApp.workspaces_dir=.venv/share/jupyter/lab/workspaces $(LAB)
 
 bench: environment ## measure the package beside its peers, a quarter of an hour: make bench BENCH="langevin training"
