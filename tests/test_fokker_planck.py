@@ -160,7 +160,7 @@ def test_many_walkers_spread_as_the_equation_says():
     n, step_size = 100_000, 0.002
     grid = torch.linspace(-5, 5, 501, dtype=torch.float64)
     start = torch.randn(n, 1, generator=torch.Generator().manual_seed(1)) * 0.3 + 0.5
-    walked = langevin(p.score, start, step_size, 250, generator=torch.Generator().manual_seed(2), record_every=250)[-1]
+    walked = langevin(p.score, start, step_size, 250, generator=torch.Generator().manual_seed(2))
     law = fokker_planck(p, normal_on(grid, 0.5, 0.09), torch.tensor([0.5]), grid)[0]
     for edge in (-1.0, -0.5, 0.0, 0.5, 1.0, 1.5):
         below = (torch.cumulative_trapezoid(law, grid)[round((edge + 5) / 0.02) - 1]).item()
@@ -255,7 +255,7 @@ def test_the_committor_is_the_share_of_walkers_that_reach_left_first(start):
     generator = torch.Generator().manual_seed(3)
     x, n_left = torch.full((n, 1), start), 0
     while len(x):
-        x = langevin(lambda x: -x, x, step_size, 1, generator=generator)[1]
+        x = langevin(lambda x: -x, x, step_size, 1, generator=generator)
         n_left += (x <= left + inwards).sum().item()
         x = x[(x > left + inwards).logical_and(x < right - inwards)][:, None]
     grid = torch.linspace(-2, 2, 801, dtype=torch.float64)

@@ -48,12 +48,12 @@ def test_a_step_is_drift_plus_noise(step_size, temperature, dtype):
     walked = langevin(p.score, x, step_size, 1, temperature=temperature, generator=seeded(1))
     expected = x + step_size * p.score(x) + math.sqrt(2 * step_size * temperature) * z
     # Three terms of up to 10, each rounded.
-    torch.testing.assert_close(walked[1], expected, rtol=0, atol=30 * torch.finfo(dtype).eps)
+    torch.testing.assert_close(walked, expected, rtol=0, atol=30 * torch.finfo(dtype).eps)
 
 
 def test_each_step_draws_new_noise():
     z = torch.randn(1, 4, 2, generator=seeded(2)), torch.randn(1, 4, 2, generator=seeded(2))
-    walked = langevin(torch.zeros_like, torch.zeros(4, 2), 0.5, 2, generator=seeded(2))
+    walked = langevin(torch.zeros_like, torch.zeros(4, 2), 0.5, 2, generator=seeded(2), record_every=1)
     assert torch.equal(walked[1], z[0][0])
     assert not torch.equal(walked[2] - walked[1], walked[1])
 
@@ -63,7 +63,7 @@ def test_temperature_zero_is_gradient_ascent_and_draws_nothing():
     x = p.sample(20, seeded(3))
     generator = seeded(4)
     before, before_global = generator.get_state(), torch.get_rng_state()
-    walked = langevin(p.score, x, 0.25, 5, temperature=0, generator=generator)
+    walked = langevin(p.score, x, 0.25, 5, temperature=0, generator=generator, record_every=1)
     assert torch.equal(generator.get_state(), before)
     for t in range(5):
         # A power of two as step size: the product is exact, so the sum is rounded once however it is computed.
@@ -77,10 +77,10 @@ def test_temperature_zero_is_gradient_ascent_and_draws_nothing():
 def test_the_variance_settles_where_stationary_variance_says(step_size, variance):
     n = 100_000
     # After 200 steps from 0 at most 0.951²⁰⁰ = 4e-5 of the stationary variance is missing.
-    walked = langevin(lambda x: -x / variance, torch.zeros(n, 1), step_size, 200, record_every=200, generator=seeded(5))
+    x = langevin(lambda x: -x / variance, torch.zeros(n, 1), step_size, 200, generator=seeded(5))
     expected = stationary_variance(variance, step_size)
     # The mean square of n independent Gaussians has variance 2v²/n.
-    assert abs(walked[-1].square().mean().item() - expected) <= (5 * math.sqrt(2 / n) + 4e-5) * expected
+    assert abs(x.square().mean().item() - expected) <= (5 * math.sqrt(2 / n) + 4e-5) * expected
 
 
 @pytest.mark.parametrize("step_size", [0.1, 0.5])
@@ -90,7 +90,15 @@ def test_temperature_names_a_wrong_noise_coefficient(step_size, slip):
     temperature = {"√τ": 0.5, "2τ": 2 * step_size}[slip]
     n = 100_000
     z = torch.randn(n, 1, generator=seeded(6))
-    walked = langevin(standard_score, torch.zeros(n, 1), step_size, 100, temperature=temperature, generator=seeded(6))
+    walked = langevin(
+        standard_score,
+        torch.zeros(n, 1),
+        step_size,
+        100,
+        temperature=temperature,
+        generator=seeded(6),
+        record_every=1,
+    )
     torch.testing.assert_close(walked[1], noise_std * z, rtol=1e-6, atol=0)
     # A linear recursion: its variance is proportional to that of its noise.
     expected = temperature * stationary_variance(1.0, step_size)
@@ -126,21 +134,23 @@ class TestRecording:
     x0 = torch.linspace(-1, 1, 6).reshape(3, 2)
 
     def test_starts_at_x0(self, walk):
-        assert torch.equal(walk(standard_score, self.x0, 0.1, 4, generator=seeded(0))[0], self.x0)
+        walked = walk(standard_score, self.x0, 0.1, 4, generator=seeded(0), record_every=2)
+        assert torch.equal(walked[0], self.x0)
 
     @pytest.mark.parametrize("record_every", [1, 2, 3, 6])
     def test_has_every_nth_state_of_one_and_the_same_walk(self, walk, record_every):
-        whole = walk(standard_score, self.x0, 0.1, 6, generator=seeded(7))
+        whole = walk(standard_score, self.x0, 0.1, 6, generator=seeded(7), record_every=1)
         walked = walk(standard_score, self.x0, 0.1, 6, generator=seeded(7), record_every=record_every)
         assert walked.shape == (6 // record_every + 1, 3, 2)
         assert torch.equal(walked, whole[::record_every])
+        assert torch.equal(walk(standard_score, self.x0, 0.1, 6, generator=seeded(7)), whole[-1])
 
-    @pytest.mark.parametrize("record_every", [1, 5])
+    @pytest.mark.parametrize("record_every", [None, 1, 5])
     def test_no_steps_return_x0_alone_and_draw_nothing(self, walk, record_every):
         generator = seeded(8)
         before = generator.get_state()
         walked = walk(standard_score, self.x0, 0.1, 0, generator=generator, record_every=record_every)
-        assert torch.equal(walked, self.x0[None])
+        assert torch.equal(walked, self.x0 if record_every is None else self.x0[None])
         assert torch.equal(generator.get_state(), before)
 
     @pytest.mark.parametrize("dtype", DTYPES)
@@ -192,9 +202,10 @@ def test_a_score_in_float64_leaves_a_float32_walk_in_float32():
 
 
 def test_a_walk_of_no_particles_has_no_rows():
-    assert langevin(standard_score, torch.empty(0, 2), 0.1, 4).shape == (5, 0, 2)
+    assert langevin(standard_score, torch.empty(0, 2), 0.1, 4).shape == (0, 2)
+    assert langevin(standard_score, torch.empty(0, 2), 0.1, 4, record_every=2).shape == (3, 0, 2)
     walked, rate = mala(Density(), torch.empty(0, 2), 0.1, 4)
-    assert walked.shape == (5, 0, 2)
+    assert walked.shape == (0, 2)
     assert math.isnan(rate)  # nothing was proposed
 
 
@@ -220,7 +231,7 @@ def test_a_score_that_is_not_finite_is_reported_at_its_step(bad):
 
 def test_large_finite_positions_are_no_divergence():
     x0 = torch.full((4, 1), 3e38)
-    assert torch.equal(langevin(torch.zeros_like, x0, 0.1, 1, temperature=0)[-1], x0)
+    assert torch.equal(langevin(torch.zeros_like, x0, 0.1, 1, temperature=0), x0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -307,7 +318,7 @@ class TestStationaryLaw:
         grid = torch.linspace(-6, 6, 1201, dtype=torch.float64)
         law = stationary_law(p.score, step_size, grid)
         # What is left of the start decays as e^{−λt}, here λ ≈ 1: after 300 steps, e⁻³⁰.
-        walked = langevin(p.score, p.sample(n, seeded(15)), step_size, 300, generator=seeded(16), record_every=300)[-1]
+        walked = langevin(p.score, p.sample(n, seeded(15)), step_size, 300, generator=seeded(16))
         edges = torch.linspace(-2.5, 3.5, 25, dtype=torch.float64)
         mass = torch.cat([torch.zeros(1, dtype=torch.float64), torch.cumulative_trapezoid(law, grid)])
         inside = np.interp(edges, grid, mass)
@@ -433,7 +444,7 @@ def test_mala_agrees_with_its_definition_in_numpy(step_size):
     walked, rate = mala(p, x0, step_size, 10, generator=seeded(18))
     # In float64 and with the same numbers no fate differs, or a uniform fell within 1e-12 of its chance.
     assert rate == accepted.mean()
-    torch.testing.assert_close(walked[-1, :, 0], torch.from_numpy(expected), rtol=0, atol=1e-10)
+    torch.testing.assert_close(walked[:, 0], torch.from_numpy(expected), rtol=0, atol=1e-10)
     assert 0.02 < rate < 0.999
 
 
@@ -442,7 +453,7 @@ def test_mala_agrees_with_its_definition_in_numpy(step_size):
 def test_mala_started_from_p_stays_in_p(step_size, dtype):
     p = two_wells(dtype)
     n = 100_000
-    x = mala(p, p.sample(n, seeded(19)), step_size, 30, generator=seeded(20), record_every=30)[0][-1, :, 0].double()
+    x = mala(p, p.sample(n, seeded(19)), step_size, 30, generator=seeded(20))[0][:, 0].double()
     # Each particle is at any time an independent draw from p. The lowest point between the wells is at −0.82, more than
     # 5.5 of either's stds away.
     narrow, broad = x[x < -0.82], x[x > -0.82]
@@ -464,7 +475,7 @@ def test_mala_started_from_p_stays_in_p(step_size, dtype):
 def test_mala_goes_each_way_as_often_as_back(step_size):
     p = two_wells()
     x0 = p.sample(200_000, seeded(21))
-    x = mala(p, x0, step_size, 1, generator=seeded(22))[0][1]
+    x = mala(p, x0, step_size, 1, generator=seeded(22))[0]
     edges = torch.tensor([-2.2, -2.0, -1.8, 0.0, 1.4, 2.0, 2.6], dtype=torch.float64)
     start, end = torch.bucketize(x0[:, 0], edges), torch.bucketize(x[:, 0], edges)
     flows = torch.bincount(8 * start + end, minlength=64).reshape(8, 8).double()
@@ -476,9 +487,7 @@ def test_mala_goes_each_way_as_often_as_back(step_size):
 def test_mala_finds_p_from_elsewhere():
     n = 50_000
     # Each accepted step at τ = 0.5 takes half of the start away, and most are accepted.
-    x = mala(
-        standard_normal(2, torch.float32), torch.full((n, 2), 3.0), 0.5, 100, generator=seeded(23), record_every=100
-    )[0][-1]
+    x = mala(standard_normal(2, torch.float32), torch.full((n, 2), 3.0), 0.5, 100, generator=seeded(23))[0]
     assert (x.mean(0).abs() <= 5 / math.sqrt(n)).all()
     assert ((x.square().mean(0) - 1).abs() <= 5 * math.sqrt(2 / n)).all()
     assert abs((x[:, 0] * x[:, 1]).mean().item()) <= 5 / math.sqrt(n)
@@ -488,7 +497,7 @@ def test_the_acceptance_rate_is_one_float_over_all_particles_and_steps():
     p = standard_normal()
     x0 = p.sample(500, seeded(24))
     rates = [mala(p, x0, 0.8, 6, generator=seeded(25), record_every=k)[1] for k in (1, 6)]
-    walked = mala(p, x0, 0.8, 6, generator=seeded(25))[0]
+    walked = mala(p, x0, 0.8, 6, generator=seeded(25), record_every=1)[0]
     assert type(rates[0]) is float
     assert rates[0] == rates[1] == (walked[1:] != walked[:-1]).double().mean().item()
     assert mala(p, x0, 1e-4, 6, generator=seeded(25))[1] > mala(p, x0, 1.5, 6, generator=seeded(25))[1]
@@ -504,7 +513,7 @@ def test_mala_of_no_steps_has_no_rate():
 @pytest.mark.parametrize("step_size", [1e6, 1e30, 1e38])
 def test_a_huge_step_is_rejected_and_the_particles_stay(step_size, dtype):
     x0 = torch.tensor([[-2.0, 0.5], [1.0, 1.0], [0.3, -0.4]], dtype=dtype)
-    walked, rate = mala(standard_normal(2, dtype), x0, step_size, 20, generator=seeded(26))
+    walked, rate = mala(standard_normal(2, dtype), x0, step_size, 20, generator=seeded(26), record_every=1)
     assert rate == 0
     assert torch.equal(walked, x0.expand(21, 3, 2))
 
