@@ -491,7 +491,7 @@ class TestDivergence:
             def sample(self, n, generator=None):
                 return super().sample(n, generator)[:, :2] * (NAN if len(self.asked) > 2 else 1)
 
-        with pytest.raises(ValueError, match="clean must be finite"):
+        with pytest.raises(ValueError, match="x must be finite"):
             train(network(), by_denoising, 5, data=Broken(), generator=seeded(17))
 
 
