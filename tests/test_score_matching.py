@@ -258,7 +258,7 @@ def test_denoising_with_a_noise_level_for_each_row_is_the_mean_of_its_rows():
     sigma = torch.linspace(0.05, 2, 9, dtype=torch.float64)
     z = torch.randn(9, 3, generator=seeded(12), dtype=torch.float64)
     rows = [0.5 * (model(clean[[i]] + sigma[i] * z[i]) + z[i] / sigma[i]).square().sum() for i in range(9)]
-    for given in (sigma, sigma.tolist(), sigma.numpy()):
+    for given in (sigma, sigma.numpy()):
         assert_equal(denoising(model, clean, given, generator=seeded(12)), sum(rows) / 9)
 
 
@@ -859,7 +859,9 @@ def test_sampling_is_explicit_and_denoising_at_the_same_points():
     generator = seeded(50)
     chosen = clean[torch.randint(len(clean), (n,), generator=generator)]
     state = generator.get_state()
-    torch.testing.assert_close(means.denoising, denoising(model, chosen, sigma, generator=generator), rtol=1e-13, atol=0)
+    torch.testing.assert_close(
+        means.denoising, denoising(model, chosen, sigma, generator=generator), rtol=1e-13, atol=0
+    )
     x = chosen + sigma * torch.randn(n, 2, generator=generator.set_state(state), dtype=torch.float64)
     expected = explicit(model, x, kernel_density(clean, sigma).score)
     torch.testing.assert_close(means.explicit, expected, rtol=1e-12, atol=0)
