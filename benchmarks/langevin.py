@@ -138,7 +138,7 @@ def check(p, peers):
     x = p.sample(1000, torch.Generator().manual_seed(1))
     expected = p.score(x)
     x0 = p.sample(20_000, torch.Generator().manual_seed(2))
-    ours = langevin(p.score, x0, STEP, 100, record_every=100)[-1]
+    ours = langevin(p.score, x0, STEP, 100)
     for name, (score, walk) in peers.items():
         found = torch.as_tensor(np.array(score(x.numpy()).detach() if name == "torchebm" else score(x.numpy())))
         assert (found - expected).norm() < 1e-4 * expected.norm(), f"{name} computes another score"
@@ -166,7 +166,7 @@ def measure():
             check(p, peers)
             x0, noise = p.sample(n, torch.Generator().manual_seed(3)), torch.empty(n, dim)
             jobs = {
-                "notes": lambda: langevin(p.score, x0, STEP, n_steps, record_every=n_steps),  # noqa: B023
+                "notes": lambda: langevin(p.score, x0, STEP, n_steps),  # noqa: B023
                 "noise alone": lambda: [noise.normal_() for _ in range(n_steps)],  # noqa: B023
             }
             for name, (_, walk) in peers.items():

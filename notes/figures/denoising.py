@@ -437,9 +437,7 @@ def _noise(ax, sigma, temperature):
     """Where a walk along the exact score of p_σ ends at another temperature; τ = 0.02, p = N(0, 1)."""
     blurred = GaussianMixture([[0.0]], 1.0).smoothed(sigma)
     x0 = blurred.sample(10_000, _generator(5))
-    x = walks.langevin(
-        blurred.score, x0, 0.02, 1000, temperature=temperature, generator=_generator(6), record_every=1000
-    )[-1, :, 0]
+    x = walks.langevin(blurred.score, x0, 0.02, 1000, temperature=temperature, generator=_generator(6))[:, 0]
     grid = torch.linspace(-6, 6, 241)
     plots.histogram(ax, x, np.linspace(-6, 6, 81), plots.CONTRAST)
     plots.curve(ax, blurred, grid, linewidth=2.5)
@@ -502,8 +500,7 @@ def _annealed():
     path = [x0]
     for scale in SCALES:
         score, step_size = PLANE.smoothed(scale).score, 0.1 * scale**2
-        walk = walks.langevin(score, path[-1], step_size, STEPS_A_LEVEL, generator=generator)
-        path.append(walk[-1])
+        path.append(walks.langevin(score, path[-1], step_size, STEPS_A_LEVEL, generator=generator))
     return plain, torch.stack(path)
 
 

@@ -168,9 +168,7 @@ def _watched(q, loss, shown, measured, errors):
 def _trained(bandwidth):
     """A network trained on the estimate's score, with its errors against q and against p; and the error of q itself."""
     q = kernel_density(_data(300), bandwidth)
-
-    def loss(model, x, generator):
-        return score_matching.explicit(model, q.score, x)
+    loss = functools.partial(score_matching.explicit, target_score=q.score)
 
     def errors(model, x):
         return _error(model, q.score, x), _error(model, MOONS.score, _fresh())
@@ -328,8 +326,8 @@ def dimension(n_data=1000):
 
 
 OBJECTIVES = {
-    "explicit": lambda model, x, generator: score_matching.explicit(model, _estimate().score, x),
-    "implicit": lambda model, x, generator: score_matching.implicit(model, x),
+    "explicit": lambda model, x, generator: score_matching.explicit(model, x, _estimate().score),
+    "implicit": score_matching.implicit,
     "sliced": score_matching.sliced,
 }
 CHECKED = [0, 20, 50, 100, 200, 400, 700]

@@ -99,11 +99,11 @@ def _laws():
 def _walk_by_decades():
     """The walk behind it, τ = 0.001, at the same times as far as steps will take us: t = 0.01 … 10."""
     generator = _generator()
-    x = torch.randn(1, 10_000, 1, generator=generator)
+    x = torch.randn(10_000, 1, generator=generator)
     states, done = [], 0
     for steps in (10.0 ** torch.arange(1, 4.01, 0.5)).round().int().tolist():
-        x = walks.langevin(LINE.score, x[-1], 0.001, steps - done, generator=generator, record_every=steps - done)
-        states, done = [*states, x[-1, :, 0]], steps
+        x = walks.langevin(LINE.score, x, 0.001, steps - done, generator=generator)
+        states, done = [*states, x[:, 0]], steps
     return states
 
 
@@ -149,10 +149,8 @@ def _with_coefficient(coefficient, step_size=0.01):
     temperature = COEFFICIENTS[coefficient](step_size) ** 2 / (2 * step_size)
     generator = _generator()
     x0 = torch.randn(20_000, 1, generator=generator)
-    x = walks.langevin(
-        NORMAL.score, x0, step_size, 1000, temperature=temperature, generator=generator, record_every=1000
-    )
-    return x[-1, :, 0], temperature
+    x = walks.langevin(NORMAL.score, x0, step_size, 1000, temperature=temperature, generator=generator)
+    return x[:, 0], temperature
 
 
 @plots.styled
@@ -183,7 +181,7 @@ def _settled(step_size):
     """Particles on N(0, 1) after so many steps that (1 − τ)^{2t} has forgotten the start, here N(0, 1) itself."""
     generator = _generator()
     x0 = torch.randn(20_000, 1, generator=generator)
-    return walks.langevin(NORMAL.score, x0, step_size, 100, generator=generator, record_every=100)[-1, :, 0]
+    return walks.langevin(NORMAL.score, x0, step_size, 100, generator=generator)[:, 0]
 
 
 @plots.styled
@@ -215,7 +213,7 @@ STARTS = [-3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
 def _from_start(centre):
     generator = _generator()
     x0 = centre + 6 * torch.rand(8_000, 1, generator=generator) - 3
-    return walks.langevin(LINE.score, x0, 0.001, 1000, generator=generator, record_every=1000)[-1, :, 0]
+    return walks.langevin(LINE.score, x0, 0.001, 1000, generator=generator)[:, 0]
 
 
 @plots.styled
@@ -245,9 +243,9 @@ def start(centre=0.0):
 def _two_samplers(step_size):
     generator = _generator()
     x0 = LINE.sample(5000, generator)
-    uncorrected = walks.langevin(LINE.score, x0, step_size, 1000, generator=generator, record_every=1000)
-    corrected, acceptance = walks.mala(LINE, x0, step_size, 1000, generator=generator, record_every=1000)
-    return uncorrected[-1, :, 0], corrected[-1, :, 0], acceptance
+    uncorrected = walks.langevin(LINE.score, x0, step_size, 1000, generator=generator)
+    corrected, acceptance = walks.mala(LINE, x0, step_size, 1000, generator=generator)
+    return uncorrected[:, 0], corrected[:, 0], acceptance
 
 
 @plots.styled

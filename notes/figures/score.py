@@ -61,7 +61,7 @@ def _paths(separation, weight):
     """Where points on a ring travel when they follow the score alone."""
     angle = torch.arange(10) * (2 * torch.pi / 10) + 0.2
     ring = torch.stack([5.2 * angle.cos(), 2.6 * angle.sin()], 1)
-    return langevin(_pair(separation, 2, weight).score, ring, 0.1, 600, temperature=0)
+    return langevin(_pair(separation, 2, weight).score, ring, 0.1, 600, temperature=0, record_every=1)
 
 
 @plots.styled
