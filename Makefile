@@ -10,7 +10,7 @@ help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
 
 book: environment ## run every chapter and build the site
-	.venv/bin/python -m notes.build
+	.venv/bin/python -m notes.site.build
 
 test: environment ## run every test
 	.venv/bin/python -m pytest

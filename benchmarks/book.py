@@ -20,7 +20,7 @@ EDITED = "book/notation.md"
 def build(folder):
     """Seconds of a build, and the chapters that ran in it."""
     started = time.perf_counter()
-    command = [ROOT / ".venv" / "bin" / "python", "-m", "notes.build"]
+    command = [ROOT / ".venv" / "bin" / "python", "-m", "notes.site.build"]
     environment = {**os.environ, "PYTHONPATH": str(folder)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:

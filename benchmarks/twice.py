@@ -19,8 +19,8 @@ import torch
 from jupyter_cache import get_cache
 
 from notes import claims, explore
-from notes.build import chapters, execute
-from notes.site import execution_cache, kernel_environment
+from notes.site.build import chapters, execute
+from notes.site.extension import execution_cache, kernel_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "threads.md"
@@ -34,7 +34,7 @@ def built(root):
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, root)
     print(f"Building the book in {root}", flush=True)
-    if subprocess.run([sys.executable, "-m", "notes.build", root], cwd=ROOT, stdout=subprocess.DEVNULL).returncode:
+    if subprocess.run([sys.executable, "-m", "notes.site.build", root], cwd=ROOT, stdout=subprocess.DEVNULL).returncode:
         sys.exit("The book is not built, as said above.")
     return root
 

@@ -3,11 +3,12 @@
 import html
 import math
 
-from IPython.display import display
-
 from notes import _numbers as check
+from notes._extras import needs
+from notes._mime import CLAIM as MIME
 
-MIME = "application/vnd.notes.claim+json"
+with needs("figures"):
+    from IPython.display import display
 
 
 def claim(statement, measured, expected, *, rtol=0.0, atol=0.0, error=None):

@@ -10,16 +10,18 @@ import math
 import os
 import sys
 
-import ipywidgets
-from IPython.display import display
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from PIL import Image
-
 from notes import _numbers as check
+from notes._extras import needs
+from notes._mime import FIGURE as MIME
 
-MIME = "application/vnd.notes.figure+json"
-SITE_VARIABLE = "NOTES_SITE"  # set by notes.site while it executes the chapters
+with needs("figures"):
+    import ipywidgets
+    from IPython.display import display
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+SITE_VARIABLE = "NOTES_SITE"  # set by a build of the site while it executes the chapters
 MOST_FRAMES = 120  # of one figure on the website: some 6 MB, and as many seconds of the build as ten
 
 

@@ -3,11 +3,15 @@
 import functools
 from pathlib import Path
 
-import matplotlib
-import numpy as np
 import torch
-from matplotlib import collections, colors
-from matplotlib.figure import Figure
+
+from notes._extras import needs
+
+with needs("figures"):
+    import matplotlib
+    import numpy as np
+    from matplotlib import collections, colors
+    from matplotlib.figure import Figure
 
 # Colours by role, told apart by the colour-blind (Okabe & Ito). MUTED is FAINT for words, which must be legible.
 TRUTH, ESTIMATE, CONTRAST, FAINT, MUTED = "#222222", "#0072B2", "#D55E00", "#9A9A9A", "#666666"

@@ -35,7 +35,7 @@ def displayed_by(module, monkeypatch):
 
 def build(root, **variables):
     """Build a book, with other variables of the environment. Returns the finished process, with what it printed."""
-    command = [sys.executable, "-m", "notes.build", str(root)]
+    command = [sys.executable, "-m", "notes.site.build", str(root)]
     variables = {**os.environ, **variables}
     return subprocess.run(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8")
 

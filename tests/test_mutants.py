@@ -48,8 +48,11 @@ def test_every_listed_survivor_is_of_a_module_here_and_says_why(run):
 
 
 def test_the_modules_are_those_of_the_package_less_pictures_and_site(run):
-    modules = {path.stem for path in (run.ROOT / "notes").glob("*.py")} - {"__init__"}
-    assert modules - {*run.MODULES} == {"plots", "site"}
+    package = run.ROOT / "notes"
+    modules = {path.relative_to(package).with_suffix("").as_posix().replace("/", ".") for path in package.rglob("*.py")}
+    modules = {name for name in modules if not name.endswith("__init__") and not name.startswith("figures.")}
+    assert modules - {*run.MODULES} == {"_mime", "plots", "site.extension", "site.outputs"}
+    assert all(run.source_of(name, run.ROOT).exists() for name in run.MODULES)
     assert all((run.ROOT / name).exists() for name in run.TESTS)
 
 

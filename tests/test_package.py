@@ -1,6 +1,7 @@
 """The package as a whole: importing it does nothing, and its modules know of each other in one direction only."""
 
 import ast
+import importlib.metadata
 import json
 import re
 import subprocess
@@ -20,7 +21,7 @@ SOURCES = {
 MATHEMATICS = {
     f"notes.{name}" for name in ("mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training")
 }
-BOOK = {f"notes.{name}" for name in ("explore", "claims", "site", "links", "policy", "build")}
+BOOK = {f"notes.{name}" for name in ("explore", "claims")} | {name for name in SOURCES if name.startswith("notes.site")}
 
 
 def imports(name):
@@ -125,13 +126,12 @@ def test_nothing_is_re_exported():
 
 
 def test_the_figures_package_re_exports_nothing_either():
-    body = ast.parse(SOURCES["notes.figures"].read_text(encoding="utf-8")).body
-    assert all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in body)
+    assert imports("notes.figures") == {"notes._extras", "numpy"}
 
 
 @pytest.mark.parametrize("name", sorted(SOURCES))
 def test_a_module_says_what_it_is(name):
-    if name != "notes.figures":
+    if name not in ("notes.figures", "notes.site"):
         assert ast.get_docstring(ast.parse(SOURCES[name].read_text(encoding="utf-8"))), name
 
 
@@ -178,6 +178,60 @@ def test_plots_know_no_figure_and_not_the_book():
 @pytest.mark.parametrize("name", sorted(SOURCES))
 def test_no_module_imports_itself_in_a_circle(name):
     assert name not in reaches(name)
+
+
+# What is not installed
+
+WITHOUT = """
+import importlib, json, sys, warnings
+
+warnings.filterwarnings("ignore", "Failed to initialize NumPy")  # says torch where there is none
+name, *missing = json.loads(sys.argv[1])
+
+class Missing:
+    def find_spec(self, found, path=None, target=None):
+        if found.partition(".")[0] in missing:
+            raise ModuleNotFoundError(f"No module named {found!r}", name=found)
+
+sys.meta_path.insert(0, Missing())
+try:
+    importlib.import_module(name)
+except ImportError as error:
+    print(json.dumps(str(error)))
+else:
+    print(json.dumps(None))
+"""
+EXTRAS = {
+    "figures": ["numpy", "matplotlib", "PIL", "IPython", "ipywidgets"],
+    "site": ["jinja2", "jupyter_book", "jupyter_cache", "jupytext", "myst_nb", "nbclient", "sphinx", "docutils"],
+}
+
+
+def without(name, *missing):
+    return fresh(WITHOUT, json.dumps([name, *missing]))
+
+
+@pytest.mark.parametrize("name", sorted({"notes", *MATHEMATICS}))
+def test_what_computes_needs_no_extra(name):
+    assert without(name, *EXTRAS["figures"], *EXTRAS["site"]) is None
+
+
+@pytest.mark.parametrize("name", ["explore", "claims", "plots", "figures.intro", "figures.score"])
+def test_what_draws_and_shows_says_which_extra_brings_it(name):
+    assert without(f"notes.{name}", *EXTRAS["site"]) is None
+    said = without(f"notes.{name}", *EXTRAS["figures"])
+    assert said.startswith("there is no module ")
+    assert said.endswith(' here; what needs it comes with pip install "notes[figures]"')
+
+
+@pytest.mark.parametrize("name", ["build", "extension", "links"])
+def test_what_builds_the_site_says_which_extra_brings_it(name):
+    assert without(f"notes.site.{name}", *EXTRAS["site"]).endswith('pip install "notes[site]"')
+
+
+def test_another_book_loads_of_this_package_what_needs_its_own_tools_alone():
+    (entry,) = importlib.metadata.entry_points(group="myst_nb.mime_renderers", name="notes")
+    assert without(entry.module, *{*EXTRAS["figures"], *EXTRAS["site"]} - {"docutils"}, "torch", "tqdm") is None
 
 
 def test_no_module_is_a_drawer_for_odds_and_ends():

@@ -144,5 +144,5 @@ addEventListener("keydown", (event) => {
   }
 });
 
-// The theme's button that prints: its inline handler does not pass the site's policy (notes/policy.py).
+// The theme's button that prints: its inline handler does not pass the site's policy (notes/site/policy.py).
 document.querySelector(".btn-download-pdf-button")?.addEventListener("click", () => print());

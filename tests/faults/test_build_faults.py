@@ -82,7 +82,7 @@ def test_killed_at_a_random_moment_and_begun_again(bare, undisturbed, seconds, n
 
 def killed_after(delay, root):
     """Begin a build, and kill it after some seconds."""
-    command = [sys.executable, "-m", "notes.build", str(root)]
+    command = [sys.executable, "-m", "notes.site.build", str(root)]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with contextlib.suppress(subprocess.TimeoutExpired):
         running.wait(delay)
@@ -99,7 +99,7 @@ def kill(running):
 
 
 def test_killed_kernel(bare, undisturbed):
-    command = [sys.executable, "-m", "notes.build", str(bare)]
+    command = [sys.executable, "-m", "notes.site.build", str(bare)]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     kernels = []
     while not kernels:
@@ -199,7 +199,7 @@ def test_two_builds_at_once(bare, undisturbed):
 
 
 def test_build_that_is_killed_while_another_waits(bare, undisturbed):
-    command = [sys.executable, "-m", "notes.build", str(bare)]
+    command = [sys.executable, "-m", "notes.site.build", str(bare)]
     first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not is_locked(bare / "_build"):
         time.sleep(0.01)

@@ -27,14 +27,15 @@ WORK = ROOT / "_build" / "mutants"
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 KEY = ("module", "place", "before", "after")
 
-# All of the package but its pictures (plots, figures) and what makes the site of them (site), whose tests are pixels
-# and whole books in a browser.
-MODULES = ["_numbers", "_arguments", "mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training"]
-MODULES += ["claims", "explore", "build", "policy", "links"]
+# All of the package but its pictures (plots, figures), two names (_mime) and what makes the site of them
+# (site.extension, site.outputs), whose tests are pixels and whole books in a browser.
+MODULES = ["_numbers", "_arguments", "_extras", "mixtures", "langevin", "fokker_planck", "score_matching", "networks"]
+MODULES += ["training", "claims", "explore", "site.build", "site.policy", "site.links"]
 
 # Not those that compare the text of a module: a slip would fail them whatever it does.
 TESTS = ["arguments", "mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "claims"]
-TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "explore", "reference", "build_parts", "policy", "links"]]
+TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "explore", "reference"]]
+TESTS += [f"tests/site/test_{name}.py" for name in ["build_parts", "policy", "links"]]
 SLOW = {"chromium", "server", "tiny_book"}  # what needs a whole site is left out too
 PASSED = 99  # the exit status of a process in which every test passed: none that a slip could bring about
 IMPORT = ""  # the name under which coverage notes what ran outside the tests
@@ -142,7 +143,7 @@ def measure(folder):
     watch.stop()
     data, places = watch.get_data(), {}
     for module in MODULES:
-        lines = data.contexts_by_lineno(str(folder / "notes" / f"{module}.py"))
+        lines = data.contexts_by_lineno(str(source_of(module, folder)))
         places[module] = {line: plugin.tests(names) for line, names in lines.items()}
     (folder / "measured.json").write_text(json.dumps({"seconds": plugin.seconds, "places": places}))
     return failed
@@ -199,14 +200,14 @@ def race(mutants, measured, before):
                     yield mutant, ""
                     continue
                 (folder / "at").write_text("the import")
-                (folder / "notes" / f"{mutant.module}.py").write_text(mutant.source, encoding="utf-8")
+                source_of(mutant.module, folder).write_text(mutant.source, encoding="utf-8")
                 running[copy_of_this_process(attack, folder, tests, seconds)] = mutant, folder
             if not running:
                 break
             number, status = os.wait()
             kill_group(number)  # what it may have started
             mutant, folder = running.pop(number)
-            shutil.copy(ROOT / "notes" / f"{mutant.module}.py", folder / "notes")
+            shutil.copy(source_of(mutant.module, ROOT), source_of(mutant.module, folder))
             free.append(folder)
             yield mutant, "" if os.waitstatus_to_exitcode(status) == PASSED else (folder / "at").read_text()
     finally:
@@ -225,6 +226,11 @@ def fresh_folder(name):
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "notes", folder / "notes", ignore=shutil.ignore_patterns("__pycache__"))
     return folder
+
+
+def source_of(module, folder):
+    """The file of a module of the package, in a folder that holds the package."""
+    return (folder / "notes" / module.replace(".", "/")).with_suffix(".py")
 
 
 def digest():
@@ -329,7 +335,7 @@ def main(modules):
         reached["places"][module] = {int(line): tests for line, tests in lines.items()}
 
     found = Notes(WORK / "found.jsonl", made_from)
-    sources = {name: (ROOT / "notes" / f"{name}.py").read_text(encoding="utf-8") for name in modules}
+    sources = {name: source_of(name, ROOT).read_text(encoding="utf-8") for name in modules}
     mutants = [mutant for name, source in sources.items() for mutant in slips.of(name, source)]
     waiting = [mutant for mutant in mutants if mutant.key not in found.now]
     # Without tqdm: the copies would have its bar too, and share its lock, which one that is killed never gives back.

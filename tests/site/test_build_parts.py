@@ -1,4 +1,4 @@
-"""The parts of ``python -m notes.build``, each by itself: no site is built here, and a kernel is started only once."""
+"""The parts of ``notes.site.build``, each by itself: no site is built here, and a kernel is started only once."""
 
 import concurrent.futures
 import fcntl
@@ -17,7 +17,7 @@ import pytest
 from nbclient.exceptions import CellTimeoutError
 from sphinx_external_toc.parsing import MalformedError
 
-from notes import build, site
+from notes.site import build, extension
 
 HEADER = "---\nkernelspec: {display_name: Python 3, language: python, name: python3}\n---\n"
 RED = "\x1b[1;31m"
@@ -28,7 +28,7 @@ def book(tmp_path, monkeypatch):
     """A book without chapters, in a locale that knows no Umlaut, and this process in its folder."""
     monkeypatch.setattr(io, "text_encoding", lambda encoding, stacklevel=2: encoding or "ascii")
     monkeypatch.chdir(tmp_path)
-    for name in site.kernel_environment():  # put back afterwards what the build sets
+    for name in extension.kernel_environment():  # put back afterwards what the build sets
         monkeypatch.setenv(name, "of this test")
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "intro.md").write_text("# No chapter: kernelspec: does not begin a line\n", encoding="utf-8")
@@ -54,7 +54,7 @@ def leaving(monkeypatch):
 
 
 def test_the_book_lies_around_the_package():
-    assert Path(build.__file__).resolve() == build.ROOT / "notes" / "build.py"
+    assert Path(build.__file__).resolve() == build.ROOT / "notes" / "site" / "build.py"
 
 
 @pytest.mark.parametrize("line", ["  - fil: book/intro", "  - ["])
@@ -250,7 +250,7 @@ def test_what_goes_wrong_ends_it_at_once_and_no_chapter_is_begun_in_vain(book, m
 
 
 def test_outputs_of_an_earlier_package_are_thrown_away(book, fake):
-    now = site.execution_cache(book)
+    now = extension.execution_cache(book)
     (now.parent / "earlier" / "executed").mkdir(parents=True)
     (now.parent / "file").touch()
     add(book, "one", "1")
@@ -268,12 +268,12 @@ def kept(book, fake):
     """The folder in the cache of the one chapter of a book, which was executed."""
     add(book, "one", "1")
     assert build.execute_all(book) == []
-    (outputs,) = site.execution_cache(book).glob("executed/*/base.ipynb")
+    (outputs,) = extension.execution_cache(book).glob("executed/*/base.ipynb")
     return outputs.parent
 
 
 def test_the_cache_holds_what_was_computed_and_how_long_it_took(book, kept):
-    cache = build.get_cache(site.execution_cache(book))
+    cache = build.get_cache(extension.execution_cache(book))
     record = cache.match_cache_notebook(build._read(book / "book" / "one.md"))
     assert record.data == {"execution_seconds": 1.25}
     assert record.uri == str(book / "book" / "one.md")
@@ -297,7 +297,7 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_outputs_that_are_not_whole_are_removed_and_made_again(book, fake, kept, damage):
     DAMAGE[damage](kept)
-    cache = build.get_cache(site.execution_cache(book))
+    cache = build.get_cache(extension.execution_cache(book))
     assert build._cached(cache, build._read(book / "book" / "one.md")) is False
     assert not kept.exists()
     assert cache.list_cache_records() == []
@@ -307,7 +307,7 @@ def test_outputs_that_are_not_whole_are_removed_and_made_again(book, fake, kept,
 
 
 def test_a_damaged_cache_is_made_anew(book, fake, kept):
-    database = site.execution_cache(book) / "global.db"
+    database = extension.execution_cache(book) / "global.db"
     database.write_bytes(b"no database" * 1000)
     (kept.parent / "left").touch()
     assert build.execute_all(book) == []
@@ -477,7 +477,7 @@ class TestMain:
         assert capsys.readouterr() == ("", said)
 
 
-@pytest.mark.filterwarnings("ignore:'notes.build' found in sys.modules:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:'notes.site.build' found in sys.modules:RuntimeWarning")
 class TestAsAScript:
     """In this process, on a book without chapters, and without Jupyter Book."""
 
@@ -504,7 +504,7 @@ class TestAsAScript:
 
     def status(self):
         with pytest.raises(SystemExit) as ended:
-            runpy.run_module("notes.build", run_name="__main__")
+            runpy.run_module("notes.site.build", run_name="__main__")
         return ended.value.code
 
     @pytest.mark.parametrize(("error", "status"), [(None, 0), (ValueError("bad page"), 1)])
@@ -519,5 +519,5 @@ class TestAsAScript:
 
     def test_where_the_locale_is_not_of_utf_8_python_is_started_again(self, monkeypatch):
         monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
-        monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "notes.build", "a"])
-        assert self.status() == (sys.executable, [sys.executable, "-m", "notes.build", "a"], "1")
+        monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "notes.site.build", "a"])
+        assert self.status() == (sys.executable, [sys.executable, "-m", "notes.site.build", "a"], "1")

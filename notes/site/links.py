@@ -1,18 +1,21 @@
 """What leads from page to page: from a chapter's code to the reference and back, and from a term to its definition.
 
-Part of the Sphinx extension :mod:`notes.site`. A chapter links the names that it imports from the package, in its prose
-and in its cells, and each entry of the reference lists the chapters that do. Nothing of it is kept by hand.
+Part of the Sphinx extension :mod:`notes.site.extension`. A chapter links the names that it imports from the package, in
+its prose and in its cells, and each entry of the reference lists the chapters that do. Nothing of it is kept by hand.
 """
 
 import ast
 import functools
 import re
 
-import jupytext
-from docutils import nodes
-from IPython.core.inputtransformer2 import TransformerManager
-from sphinx import addnodes
-from sphinx.util import logging
+from notes._extras import needs
+
+with needs("site"):
+    import jupytext
+    from docutils import nodes
+    from IPython.core.inputtransformer2 import TransformerManager
+    from sphinx import addnodes
+    from sphinx.util import logging
 
 _LOGGER = logging.getLogger(__name__)
 _WORDS = (nodes.Text, nodes.inline, nodes.emphasis, nodes.strong, nodes.literal, nodes.math)

@@ -32,8 +32,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from sphinx_external_toc.parsing import parse_toc_yaml
 
-from notes.build import chapters
 from notes.explore import png
+from notes.site.build import chapters
 
 PAGES = [f"site/{name}.html" for name in parse_toc_yaml(ROOT / "_toc.yml")]
 CHAPTERS = [f"site/{path.relative_to(ROOT).with_suffix('')}.html" for path in chapters()] + ["tiny/book/tiny.html"]

@@ -20,8 +20,9 @@ from selenium.webdriver.common.keys import Keys
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
-from notes import links, site
-from notes.build import chapters
+from notes.site import links
+from notes.site.build import chapters
+from notes.site.extension import kernel_environment
 
 TINY = "tiny/book/tiny.html"
 PAGES = {path.stem: f"site/book/{path.stem}.html" for path in chapters(ROOT)}
@@ -243,14 +244,14 @@ def project(tmp_path_factory):
         path.write_text(header + textwrap.dedent(body), encoding="utf-8")
     toy = ModuleType("notes.toy")
     exec(TOY, toy.__dict__)
-    extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_nb", "notes.site"]
+    extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_nb", "notes.site.extension"]
     settings = {"extensions": extensions, "nb_execution_mode": "off", "myst_enable_extensions": ["dollarmath"]}
     settings |= {"html_theme": "basic", "show_warning_types": True, "napoleon_use_param": False}
     settings |= {"napoleon_use_rtype": False, "autodoc_typehints": "none"}
     html = root / "html"
     with pytest.MonkeyPatch.context() as patch, docutils_namespace():
         patch.setitem(sys.modules, "notes.toy", toy)
-        for name in site.kernel_environment():  # put back afterwards what the extension sets
+        for name in kernel_environment():  # put back afterwards what the extension sets
             patch.setenv(name, os.environ.get(name, ""))
         app = Sphinx(root, None, html, root / "trees", "html", settings, status=None, warning=warnings)
         app.build()

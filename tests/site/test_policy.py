@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from sphinx_external_toc.parsing import parse_toc_yaml
 
-from notes import build, policy
+from notes.site import build, policy
 
 TINY = "tiny/book/tiny.html"
 PAGES = [f"site/{name}.html" for name in ["genindex", "search", *parse_toc_yaml(ROOT / "_toc.yml")]]

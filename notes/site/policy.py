@@ -1,7 +1,7 @@
 """The site's Content-Security-Policy: a page asks nothing of other sites and runs no script but the build's own.
 
-The last step of a build (:mod:`notes.build`) writes the policy into each page. A browser then refuses what a page of
-the theme, an extension or a chapter's output would load from elsewhere, and every inline script put in later.
+The last step of a build (:mod:`notes.site.build`) writes the policy into each page. A browser then refuses what a page
+of the theme, an extension or a chapter's output would load from elsewhere, and every inline script put in later.
 """
 
 import base64

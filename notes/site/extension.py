@@ -4,7 +4,6 @@ It runs inside ``jupyter-book build``. The chapters compute; what a page needs o
 as JSON that :mod:`notes.explore` and :mod:`notes.claims` emit, and is turned into pages here.
 """
 
-import base64
 import hashlib
 import importlib.metadata
 import json
@@ -12,21 +11,26 @@ import os
 import shutil
 from pathlib import Path
 
-import jinja2
-import jupytext
-import numpy as np
-from docutils import nodes
-from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective, SphinxRole
+from notes import claims, explore
+from notes._extras import needs
+from notes.site import links
+from notes.site.outputs import ClaimNode, FigureNode
 
-from notes import claims, explore, links
+with needs("site"):
+    import jinja2
+    import jupytext
+    import numpy as np
+    from docutils import nodes
+    from sphinx.util import logging
+    from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-PACKAGE = Path(__file__).parent
+SITE = Path(__file__).parent
+PACKAGE = SITE.parent
 # The versions that a figure's pixels and a claim's numbers depend on.
 DRAWS = ["torch", "numpy", "matplotlib", "pillow"]
 SEARCH_TERMS = "search-terms.json"  # in the folder of what Sphinx remembers of a build
 _LOGGER = logging.getLogger(__name__)
-_TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(PACKAGE / "templates"), autoescape=True)
+_TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(SITE / "templates"), autoescape=True)
 
 
 def _digest(folder, suffixes, *words):
@@ -53,41 +57,12 @@ def kernel_environment():
     return {explore.SITE_VARIABLE: "1", **one_thread, "MPLBACKEND": "Agg", "TQDM_DISABLE": "1"}
 
 
-class FigureNode(nodes.General, nodes.Element):
-    """A figure of the website: its frames' file names, its controls and its alternative text."""
-
-
-class ClaimNode(nodes.General, nodes.Element):
-    """A claim at its place in a chapter."""
-
-
 class ClaimsPage(nodes.General, nodes.Element):
     """Stands where the page of all claims gets its table."""
 
 
 class ClaimQuote(nodes.General, nodes.Element):
     """A claim quoted by its statement, anywhere in the book, until it is known which one that is."""
-
-
-class MimeRenderer:
-    """Registered in pyproject.toml: how MyST-NB reads the outputs of ``explore`` and ``claim``."""
-
-    mime_priority_overrides = (("html", explore.MIME, 1), ("html", claims.MIME, 1))
-
-    @staticmethod
-    def handle_mime(renderer, data, inline):
-        if data.mime_type == claims.MIME:
-            return [ClaimNode(claim=dict(data.content))]
-        if data.mime_type != explore.MIME:
-            return None
-        figure = dict(data.content)
-        folder = Path(renderer.renderer.sphinx_env.doctreedir) / "frames"
-        folder.mkdir(parents=True, exist_ok=True)
-        names = []
-        for frame in map(base64.b64decode, figure.pop("frames")):
-            names.append(f"frame-{hashlib.sha256(frame).hexdigest()[:16]}.png")
-            (folder / names[-1]).write_bytes(frame)
-        return [FigureNode(figure=figure, frames=names)]
 
 
 def figure_html(figure, frames, folder):
@@ -290,7 +265,7 @@ def configure(app, config):
 
 def setup(app):
     # Pages are written anew, though not executed, when a template changes.
-    app.add_config_value("notes_templates", _digest(PACKAGE / "templates", {".html"}), "html")
+    app.add_config_value("notes_templates", _digest(SITE / "templates", {".html"}), "html")
     app.add_node(FigureNode, html=(visit_figure, depart))
     app.add_node(ClaimNode, html=(visit_claim, depart))
     app.add_node(ClaimsPage)

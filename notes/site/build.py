@@ -1,4 +1,4 @@
-"""``python -m notes.build [book]``: execute the chapters side by side and build the site; no failure passes later.
+"""``python -m notes.site.build [book]``: execute the chapters side by side and build the site; no failure passes later.
 
 The chapters run first, each in a kernel of its own, and only those that succeed enter the execution cache that Jupyter
 Book then reads. What Sphinx remembers of a build that did not end well, or that was damaged since, is thrown away
@@ -15,21 +15,23 @@ import sys
 import time
 from pathlib import Path
 
-from jupyter_book.cli.main import build as jupyter_book
-from jupyter_cache import get_cache
-from jupyter_cache.base import CacheBundleIn
-from jupyter_cache.cache.db import NbCacheRecord
-from myst_nb.core.read import MystMetadataParsingError, read_myst_markdown_notebook
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError
-from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
-from sqlalchemy.exc import SQLAlchemyError
-from yaml import YAMLError
+from notes._extras import needs
+from notes.site import policy
+from notes.site.extension import execution_cache, kernel_environment
 
-from notes import policy
-from notes.site import execution_cache, kernel_environment
+with needs("site"):
+    from jupyter_book.cli.main import build as jupyter_book
+    from jupyter_cache import get_cache
+    from jupyter_cache.base import CacheBundleIn
+    from jupyter_cache.cache.db import NbCacheRecord
+    from myst_nb.core.read import MystMetadataParsingError, read_myst_markdown_notebook
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
+    from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
+    from sqlalchemy.exc import SQLAlchemyError
+    from yaml import YAMLError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FINISHED = "finished"  # written at a build's good end: a hash of the site and of what Sphinx remembers of it
 CACHE_ERRORS = (RuntimeError, ValueError, SQLAlchemyError)  # of an execution cache whose database is damaged
 

@@ -1,4 +1,4 @@
-"""What ``python -m notes.build`` promises: an unchanged book executes nothing, and a failure never passes later."""
+"""What ``notes.site.build`` promises: an unchanged book executes nothing, and a failure never passes later."""
 
 import concurrent.futures
 import contextlib
@@ -11,7 +11,7 @@ import sys
 import pytest
 from conftest import build
 
-from notes import site
+from notes.site import extension
 
 
 def add_cell(path, source):
@@ -51,20 +51,20 @@ def test_an_unchanged_book_executes_nothing(tiny_book):
 
 
 def test_an_edited_package_makes_every_chapter_run_again(tmp_path, monkeypatch):
-    package = shutil.copytree(site.PACKAGE, tmp_path / "notes", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(site, "PACKAGE", package)
-    places = [site.execution_cache(tmp_path)]
-    assert site.execution_cache(tmp_path) == places[0]
+    package = shutil.copytree(extension.PACKAGE, tmp_path / "notes", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(extension, "PACKAGE", package)
+    places = [extension.execution_cache(tmp_path)]
+    assert extension.execution_cache(tmp_path) == places[0]
     for edited in [package / "mixtures.py", package / "figures" / "langevin.py", package / "notes.mplstyle"]:
         edited.write_text(edited.read_text(encoding="utf-8") + "\n# edited", encoding="utf-8")
-        places.append(site.execution_cache(tmp_path))
+        places.append(extension.execution_cache(tmp_path))
     measured = tmp_path / "benchmarks" / "results" / "langevin.json"
     measured.parent.mkdir(parents=True)
     for text in ["{}", "{ }"]:
         measured.write_text(text, encoding="utf-8")
-        places.append(site.execution_cache(tmp_path))
-    monkeypatch.setattr(site.importlib.metadata, "version", lambda name: "another")
-    places.append(site.execution_cache(tmp_path))
+        places.append(extension.execution_cache(tmp_path))
+    monkeypatch.setattr(extension.importlib.metadata, "version", lambda name: "another")
+    places.append(extension.execution_cache(tmp_path))
     assert len(set(places)) == len(places)
 
 
@@ -194,7 +194,7 @@ def test_folder_that_cannot_be_written_is_told_in_a_line(tmp_path):
 def build_killed_at(moment, book):
     """Build, and kill the build and what it started as soon as it prints some words."""
     running = subprocess.Popen(
-        [sys.executable, "-m", "notes.build", str(book)],
+        [sys.executable, "-m", "notes.site.build", str(book)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
