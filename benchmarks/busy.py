@@ -52,7 +52,7 @@ def training():
 
 def without_the_rule(job):
     """The job with PyTorch's threads in every step, whatever its size."""
-    with mock.patch.object(_threads, "SMALL", 0):
+    with mock.patch.object(_threads, "_MUCH", 0):
         job()
 
 
