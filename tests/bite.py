@@ -4,8 +4,10 @@
 beside a copy of the package with one slip in it. Its figures are not drawn, and its claims are noted, not enforced.
 """
 
+import ast
 import contextlib
 import io
+import itertools
 import multiprocessing
 import os
 import shutil
@@ -32,8 +34,51 @@ def chapters():
 
 
 def slips(chapter):
-    """Each with its name, the file and the text in it that gives way to another, and the claims that then fail."""
+    """Each with its name, its place, the expression there that gives way to another, and the claims that then fail.
+
+    The place is a file, a module or the chapter itself, and where ``in`` stands a function, method or class in it.
+    Expressions are compared as syntax: spaces, line breaks, quotes and parentheses do not matter.
+    """
     return tomllib.loads((TABLES / f"{chapter}.toml").read_text(encoding="utf-8"))["slip"]
+
+
+def sources(path):
+    """The code of a file: of a module all of it, of a chapter each of its cells."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return [text]
+    notebook = read_myst_markdown_notebook(text, path=path)
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def _named(tree, name):
+    """The functions and classes in a tree that have this name."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            if node.name == name:
+                yield node
+        else:
+            yield from _named(node, name)
+
+
+def places(slip, source):
+    """Where in the source a slip's expression stands: the syntax nodes."""
+    found = [ast.parse(source)]
+    for name in slip["in"].split(".") if "in" in slip else ():
+        found = [node for tree in found for node in _named(tree, name)]
+    wanted = ast.dump(ast.parse(slip["old"], mode="eval").body)
+    return [node for tree in found for node in ast.walk(tree) if ast.dump(node) == wanted]
+
+
+def slipped(slip, source):
+    """The source with the slip in it; as it is where its expression does not stand once."""
+    if len(found := places(slip, source)) != 1:
+        return source
+    lines = source.encode().splitlines(keepends=True)  # the columns of a node count bytes
+    starts = [0, *itertools.accumulate(map(len, lines))]
+    first = starts[found[0].lineno - 1] + found[0].col_offset
+    last = starts[found[0].end_lineno - 1] + found[0].end_col_offset
+    return b"".join([source.encode()[:first], f"({slip['new']})".encode(), source.encode()[last:]]).decode()
 
 
 def gaps(chapter, statements):
@@ -42,9 +87,10 @@ def gaps(chapter, statements):
     yield from (f"{chapter}: no slip makes this claim fail: {line}" for line in sorted(statements - listed))
     yield from (f"{chapter}: the table lists a claim that is not there: {line}" for line in sorted(listed - statements))
     for slip in slips(chapter):
-        count = (ROOT / slip["file"]).read_text(encoding="utf-8").count(slip["old"])
+        count = sum(len(places(slip, source)) for source in sources(ROOT / slip["file"]))
         if count != 1:
-            yield f"{chapter}, {slip['name']}: once in {slip['file']} there must be {slip['old']!r}, got {count}"
+            where = " in ".join([slip[key] for key in ("in", "file") if key in slip])
+            yield f"{chapter}, {slip['name']}: once in {where} there must be {slip['old']}, got {count}"
 
 
 def run(chapter, slip=None):
@@ -57,18 +103,17 @@ def run(chapter, slip=None):
     with tempfile.TemporaryDirectory() as folder:
         for part in ("notes", "book"):
             shutil.copytree(ROOT / part, Path(folder, part), ignore=shutil.ignore_patterns("__pycache__", "assets"))
-        if slip:
+        cells = sources(Path(folder, "book", f"{chapter}.md"))
+        if slip and slip["file"] == f"book/{chapter}.md":
+            cells = [slipped(slip, cell) for cell in cells]
+        elif slip:
             path = Path(folder, slip["file"])
-            text = path.read_text(encoding="utf-8").replace(slip["old"], slip["new"])
-            path.write_text(text, encoding="utf-8")
+            path.write_text(slipped(slip, path.read_text(encoding="utf-8")), encoding="utf-8")
         sys.path.insert(0, folder)
-        path = Path(folder, "book", f"{chapter}.md")
-        notebook = read_myst_markdown_notebook(path.read_text(encoding="utf-8"), path=path)
-        sources = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-        return _execute(sources, set(slip["fails"]) if slip else None)
+        return _execute(cells, set(slip["fails"]) if slip else None)
 
 
-def _execute(sources, awaited):
+def _execute(cells, awaited):
     import torch
 
     from notes import claims, explore
@@ -90,9 +135,9 @@ def _execute(sources, awaited):
     names = {}
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings(), contextlib.suppress(_Enough):
         warnings.simplefilter("ignore")
-        for source in sources:
+        for cell in cells:
             try:
-                exec(source, names)
+                exec(cell, names)
             except Exception as error:  # not a claim's failure: what it leaves out keeps claims from being reached
                 errors.append(f"{type(error).__name__}: {error}")
     return held, errors
@@ -111,6 +156,8 @@ def problems(task):
 
 
 def main(chosen):
+    if unknown := [f"{name} has no table, tests/bites/{name}.toml" for name in chosen if name not in chapters()]:
+        return "\n".join(unknown)
     tasks = [(chapter, slip) for chapter in chosen for slip in (None, *slips(chapter))]
     found = []
     context = multiprocessing.get_context("forkserver")  # every run in a process of its own, with PyTorch loaded

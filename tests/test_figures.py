@@ -1,8 +1,10 @@
 """What the figures compute before they draw, against something independent of it."""
 
+import bite
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from notes import score_matching
 from notes.figures import denoising
@@ -63,3 +65,30 @@ def test_more_pairs_move_the_best_noise_to_the_left():
     for smoothing, learning, _ in errors:
         assert (np.diff(smoothing) > 0).all()
         assert learning[0] > learning[-1]
+
+
+def test_every_slip_of_the_laboratory_is_made_in_the_package_and_caught_by_a_check_of_the_chapter():
+    caught = [slip["name"] for slip in bite.slips("denoising") if "Laboratory, " in " ".join(slip["fails"])]
+    assert set(denoising.SLIPS) - {"no slip"} <= set(caught)
+
+
+@pytest.mark.parametrize("sigma", denoising.SIGMAS)
+def test_the_numbers_of_the_laboratory(sigma):
+    constant = 1 / sigma**2 - 1 / (1 + sigma**2)
+    expected = {  # what the slip makes, what is right, and 5 standard errors of a variance
+        "no slip": (1, 1, 1e-9),
+        "−z/σ²": (1 / sigma, 1, 1e-9),
+        "+z/σ": (-1, 1, 1e-9),
+        "σ² for σ": ((1 + sigma**2) / (1 + sigma**4), 1, 1e-9),
+        "½ on one side": (-1 / (1 + sigma**2), 0, 1e-12),
+        "mean over dimensions": (constant / 2, constant, 1e-12),
+        "1/h in d dimensions": (sigma, 1, 1e-5 * sigma),
+        "√τ in the walk": (0.5, 1, 0.5 * 0.071 + 0.005),
+        "2τ in the walk": (0.04, 1, 0.04 * 0.071 + 0.001),
+    }
+    for slip, draw in denoising.SLIPS.items():
+        ax = Figure().subplots()
+        _, measured, right = draw(ax, sigma)
+        wrong, due, tolerance = expected[slip]
+        assert measured == pytest.approx(wrong, abs=tolerance), slip
+        assert right == pytest.approx(due, abs=1e-12), slip
