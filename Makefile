@@ -3,8 +3,9 @@
 PYTHON ?= python3
 LAB ?=
 BENCH ?=
+PYTEST = .venv/bin/python -m pytest -n 2 --dist loadgroup
 
-.PHONY: help book test lab bench audit mutants claims-bite faults twice newest clean environment
+.PHONY: help book check test lab bench audit mutants claims-bite faults twice newest clean environment
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -12,8 +13,11 @@ help: ## say what there is
 book: environment ## run every chapter and build the site
 	.venv/bin/python -m notes.site.build
 
+check: environment ## run the tests that need no build and no browser, a minute: after each edit
+	$(PYTEST) -m "not built"
+
 test: environment ## run every test
-	.venv/bin/python -m pytest
+	$(PYTEST)
 
 # One thread in its kernels, as in the build's: several threads wait for each other where something else runs.
 lab: environment ## open the chapters in JupyterLab, as notebooks

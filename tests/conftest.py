@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before PyTorch is loaded: tests run beside each other, a core for each
 pytest.register_assert_rewrite("browser", "lab")
 from browser import CHROMIUM, DRIVER, Server, errors, requests, set_screen, start_chromium  # noqa: E402
 
@@ -17,8 +19,18 @@ TINY = Path(__file__).resolve().parent / "tiny"
 REQUIRED = os.environ.get("NOTES_REQUIRE_BROWSER") == "1"
 
 
+BUILT = {"site", "tiny_book", "chromium"}  # the fixtures that take a build or a browser
+
+
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: runs a whole chapter (deselect with -m 'not slow')")
+    config.addinivalue_line("markers", "built: takes a build, a browser, or minutes (make check leaves it out)")
+    config.addinivalue_line("markers", "xdist_group(name): runs in one process with the others of this name")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if BUILT & {*item.fixturenames}:
+            item.add_marker("built")
 
 
 def displayed_by(module, monkeypatch):
@@ -41,25 +53,38 @@ def build(root, **variables):
 
 
 @pytest.fixture(scope="session")
-def site():
+def shared(tmp_path_factory):
+    """A folder that the processes of one run share, and a lock on it: what one has made there the others find."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    return folder, FileLock(folder / "lock")
+
+
+@pytest.fixture(scope="session")
+def site(shared):
     """The folder of the built site: built now when it is not good, and always where the browser is required."""
-    html, finished = ROOT / "_build" / "html", ROOT / "_build" / "finished"
-    if REQUIRED or not finished.exists() or not (html / "index.html").exists():
-        done = build(ROOT)
-        assert done.returncode == 0, done.stdout
+    html, finished, seen = ROOT / "_build" / "html", ROOT / "_build" / "finished", shared[0] / "site-is-built"
+    with shared[1]:
+        if (REQUIRED and not seen.exists()) or not finished.exists() or not (html / "index.html").exists():
+            done = build(ROOT)
+            assert done.returncode == 0, done.stdout
+        seen.touch()
     return html
 
 
 @pytest.fixture(scope="session")
-def tiny_book(tmp_path_factory):
+def tiny_book(shared):
     """A tiny book with the real configuration and assets, built. Copy it before you change it."""
-    root = tmp_path_factory.mktemp("tiny") / "book-root"
-    shutil.copytree(TINY, root)
-    shutil.copy(ROOT / "_config.yml", root)
-    shutil.copytree(ROOT / "book" / "assets", root / "book" / "assets")
-    done = build(root)
-    assert done.returncode == 0, done.stdout
-    (root / "build.log").write_text(done.stdout, encoding="utf-8")
+    root = shared[0] / "tiny" / "book-root"
+    with shared[1]:
+        if not (root / "build.log").exists():
+            shutil.copytree(TINY, root, dirs_exist_ok=True)
+            shutil.copy(ROOT / "_config.yml", root)
+            shutil.copytree(ROOT / "book" / "assets", root / "book" / "assets", dirs_exist_ok=True)
+            done = build(root)
+            assert done.returncode == 0, done.stdout
+            (root / "build.log").write_text(done.stdout, encoding="utf-8")
     return root
 
 

@@ -34,29 +34,6 @@ def test_ratios_are_taken_turn_by_turn(timing):
     assert timing.ratios(seconds) == {"peer": [4.0, 3.0, 4.0]}
 
 
-def test_spread_is_median_least_and_greatest_in_the_wanted_unit(timing):
-    assert timing.spread([0.003, 0.001, 0.01], 1e3) == pytest.approx([3, 1, 10])
-
-
-def test_peer_that_cannot_be_imported_is_named_with_the_reason(timing, tmp_path, monkeypatch):
-    (tmp_path / "broken_peer.py").write_text("raise RuntimeError('no such operator\\nmore')")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert timing.missing("numpy", "broken_peer", "no_such_peer") == [
-        "broken_peer (RuntimeError: no such operator)",
-        "no_such_peer (ModuleNotFoundError: No module named 'no_such_peer')",
-    ]
-
-
-def test_result_is_kept_as_numbers_and_as_a_table_that_says_where_and_when(timing, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(timing, "RESULTS", tmp_path / "results")
-    timing.save("speed", {"x": [1, 2]}, [timing.table(["job", "s"], [["ours", [0.1234, 0.1, 1234.0]]]), ""], ["peer"])
-    assert json.loads((tmp_path / "results" / "speed.json").read_text())["x"] == [1, 2]
-    text = (tmp_path / "results" / "speed.md").read_text()
-    assert text.startswith("| job | s |\n| --- | ---: |\n| ours | 0.12\u00a0(0.1–1\u202f234) |\n\nMeasured on 20")
-    assert "torch threads" in text
-    assert "do not work here: peer." in text
-
-
 @pytest.mark.parametrize("name", ["langevin", "kernel_density", "training", "frames", "book"])
 def test_page_has_every_result(name):
     assert (BENCHMARKS / "results" / f"{name}.md").read_text().startswith("|")

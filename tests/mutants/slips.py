@@ -4,7 +4,9 @@ The slips are mutmut's own. mutmut itself would pass over every decorated functi
 what stands outside functions; cosmic-ray would import PyTorch anew for each of some thousand mutants.
 """
 
+import ast
 import collections
+import copy
 import dataclasses
 import re
 
@@ -17,15 +19,18 @@ from mutmut.mutation import mutators
 class Mutant:
     module: str
     place: str  # the function, method or class, such as GaussianMixture.sample; empty outside them
-    before: str  # the lines that the slip changes, joined by spaces
+    before: str  # the statement that the slip changes, without the block below it, in Python's own layout
     after: str
-    lines: range  # the numbers of these lines, from 1
+    lines: range  # the numbers of the lines that it changes, from 1
     around: range  # and of the statement of the module that holds them: a function, a class
     source: str  # of the whole module, with the slip
 
     @property
     def key(self):
         return self.module, self.place, self.before, self.after
+
+
+BLOCKS = "body", "handlers", "orelse", "finalbody"
 
 
 def _string(node):
@@ -92,11 +97,12 @@ def of(module, source):
         for place, node, slip in visitor.found:
             mutated = tree.code_for_node(statement.deep_replace(node, slip))
             whole = source[:start] + mutated + source[end:]
-            if mutated == text or not _compiles(whole):
+            if not _compiles(whole):
                 continue
-            lines, before, after = _change(text, mutated)
+            before, after = _statements(ast.parse(text), ast.parse(mutated))
             if _without_strict(before) == _without_strict(after):
                 continue
+            lines = _lines(text, mutated)
             around = range(first, first + text.count("\n"))
             lines = range(first + lines.start, first + lines.stop)
             found[whole] = Mutant(module, place, before, after, lines, around, whole)
@@ -121,8 +127,24 @@ def _compiles(source):
     return True
 
 
-def _change(text, mutated):
-    """The lines that differ: their indices in the text, and what stands there before and after, without indentation."""
+def _statements(old, new):
+    """The smallest statement in which two trees differ, and that in its place, each as text without its blocks."""
+    if (before := _head(old)) != (after := _head(new)):
+        return before, after
+    pairs = (pair for name in BLOCKS for pair in zip(getattr(old, name, ()), getattr(new, name, ()), strict=True))
+    return next((_statements(*pair) for pair in pairs if ast.dump(pair[0]) != ast.dump(pair[1])), ("", ""))
+
+
+def _head(node):
+    head = copy.copy(node)
+    for name in BLOCKS:
+        if hasattr(node, name):
+            setattr(head, name, [])
+    return ast.unparse(head)
+
+
+def _lines(text, mutated):
+    """The indices of the lines of a text that differ from those of another."""
     old, new = text.splitlines(), mutated.splitlines()
     same = 0
     while same < min(len(old), len(new)) and old[same] == new[same]:
@@ -130,5 +152,4 @@ def _change(text, mutated):
     tail = 0
     while tail < min(len(old), len(new)) - same and old[-1 - tail] == new[-1 - tail]:
         tail += 1
-    lines = range(same, max(len(old) - tail, same + 1))
-    return lines, *(" ".join(line.strip() for line in part[same : len(part) - tail]) for part in (old, new))
+    return range(same, max(len(old) - tail, same + 1))

@@ -547,7 +547,6 @@ def test_a_chapter_offers_itself_as_a_notebook_without_outputs(browser, server, 
     assert [cell.source for cell in notebook.cells] == [cell.source for cell in chapter.cells]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("page", CHAPTERS[:-1])
 def test_the_notebook_of_a_chapter_runs_from_top_to_bottom(server, page, tmp_path, monkeypatch):
     from nbclient import NotebookClient
