@@ -1,5 +1,6 @@
 """What a reader does to a page and sees of it, for the tests that drive a real browser."""
 
+import collections
 import contextlib
 import functools
 import http.server
@@ -105,14 +106,16 @@ class Figure:
 
     def __init__(self, driver, root):
         self.driver, self.root = driver, root
-        self.frames = root.get_attribute("data-frames").split()
         self.inputs = root.find_elements(By.TAG_NAME, "input")
-        self.labels = [
-            json.loads(i.get_attribute("data-labels")) if is_slider(i) else ["off", "on"] for i in self.inputs
-        ]
-        self.names = [i.get_attribute("name") for i in self.inputs]
-        self.titles = [i.find_element(By.XPATH, "./ancestor::label/span").text for i in self.inputs]
-        self.id = driver.execute_script("return arguments[0].closest('figure').id", root)
+        self.id, self.frames, self.names, self.labels = driver.execute_script(
+            """const root = arguments[0], inputs = [...root.querySelectorAll("input")];
+            return [
+              root.closest("figure").id,
+              root.dataset.frames.split(/\\s+/),
+              inputs.map((input) => input.name),
+              inputs.map((input) => input.type === "range" ? JSON.parse(input.dataset.labels) : ["off", "on"])]""",
+            root,
+        )
 
     @property
     def image(self):
@@ -182,14 +185,14 @@ class Figure:
 
 
 def is_slider(item):
-    return item.get_attribute("type") == "range"
+    return item.get_dom_attribute("type") == "range"
 
 
 def place(driver, slider, value):
     """Where on the screen a slider's thumb stands for one of its values."""
     box = driver.execute_script("return arguments[0].getBoundingClientRect().toJSON()", slider)
     thumb = 16
-    share = value / int(slider.get_attribute("max"))
+    share = value / int(slider.get_dom_attribute("max"))
     return box["x"] + thumb / 2 + (box["width"] - thumb) * share, box["y"] + box["height"] / 2
 
 
@@ -304,6 +307,12 @@ def set_screen(driver, width, height=844, mobile=False):
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile},
     )
+
+
+@functools.cache
+def anchors(path):
+    """How often each id stands on a built page."""
+    return collections.Counter(tag["id"] for tag in soup(path).select("[id]"))
 
 
 @functools.cache

@@ -4,11 +4,9 @@ import base64
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 from browser import wait
@@ -28,12 +26,8 @@ SETTINGS = {  # where the environment brings none of its own
 @contextlib.contextmanager
 def running_lab(folder, home):
     """The address of a JupyterLab that shows a folder, and keeps to another what it would write to the user's home."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     options = {
-        "ServerApp.port": port,
-        "ServerApp.port_retries": 0,
+        "ServerApp.port": 0,
         "ServerApp.root_dir": folder,
         "IdentityProvider.token": "token",
         "LabApp.user_settings_dir": home / "settings",
@@ -52,21 +46,20 @@ def running_lab(folder, home):
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-    address = f"http://127.0.0.1:{port}/"
     try:
-        while not _answers(address):
-            assert server.poll() is None, (home / "log").read_text()
-            time.sleep(0.1)
-        yield address
+        yield f"http://127.0.0.1:{description(server, home)['port']}/"
     finally:
         server.terminate()  # it ends its kernels, too
         server.wait(20)
 
 
-def _answers(address):
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}api/status?token=token"):
-        return True
-    return False
+def description(server, home):
+    """What a JupyterLab's server says of itself once it listens; the folder holds its log and its runtime files."""
+    path = home / "runtime" / f"jpserver-{server.pid}.json"
+    while not (path.exists() and path.stat().st_size):
+        assert server.poll() is None, (home / "log").read_text()
+        time.sleep(0.1)
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def open_by_double_click(driver, lab, *path):

@@ -1,6 +1,5 @@
 """The chapters in a real JupyterLab: opened by a double click, run, and moved by hand."""
 
-import json
 import os
 import re
 import shlex
@@ -15,7 +14,7 @@ import psutil
 import pytest
 from browser import drag, errors, requests, set_screen, wait
 from conftest import ROOT, TINY
-from lab import Widget, images, open_by_double_click, run_all, run_through, running_lab
+from lab import Widget, description, images, open_by_double_click, run_all, run_through, running_lab
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
@@ -169,16 +168,13 @@ def front_door(tmp_path):
     assert options
     options += ["--no-browser", "--allow-root", "--port=0", f"--ServerApp.root_dir={tmp_path}"]
     options += [f"--LabApp.workspaces_dir={tmp_path}", f"--LabApp.user_settings_dir={tmp_path}"]
-    places = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "DATA", "RUNTIME")}
+    places = {f"JUPYTER_{name}_DIR": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     env = {**os.environ, **places, "IPYTHONDIR": str(tmp_path / "ipython")}
     env.pop("JUPYTER_TOKEN", None)
     with (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], env=env, stdout=log, stderr=log)
     try:
-        while not (found := [*tmp_path.glob("RUNTIME/jpserver-*.json")]):
-            assert server.poll() is None, (tmp_path / "log").read_text()
-            time.sleep(0.1)
-        yield json.loads(found[0].read_text())
+        yield description(server, tmp_path)
     finally:
         server.terminate()
         server.wait(20)
