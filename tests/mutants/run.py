@@ -29,12 +29,12 @@ KEY = ("module", "place", "before", "after")
 
 # All of the package but its pictures (plots, figures), two names (_mime) and what makes the site of them
 # (site.extension, site.outputs), whose tests are pixels and whole books in a browser.
-MODULES = ["_numbers", "_arguments", "_extras", "mixtures", "langevin", "fokker_planck", "score_matching", "networks"]
-MODULES += ["training", "claims", "explore", "site.build", "site.policy", "site.links"]
+MODULES = ["_numbers", "_arguments", "_extras", "_threads", "mixtures", "langevin", "fokker_planck"]
+MODULES += ["score_matching", "networks", "training", "claims", "explore", "site.build", "site.policy", "site.links"]
 
 # Not those that compare the text of a module: a slip would fail them whatever it does.
 TESTS = ["arguments", "mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "claims"]
-TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "explore", "reference"]]
+TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "explore", "reference", "threads"]]
 TESTS += [f"tests/site/test_{name}.py" for name in ["build_parts", "policy", "links"]]
 SLOW = {"chromium", "server", "tiny_book"}  # what needs a whole site is left out too
 PASSED = 99  # the exit status of a process in which every test passed: none that a slip could bring about
