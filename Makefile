@@ -3,7 +3,7 @@
 PYTHON ?= python3
 LAB ?=
 BENCH ?=
-PYTEST = .venv/bin/python -m pytest -n 2 --dist loadgroup
+PYTEST = .venv/bin/python -m pytest -n 2
 
 .PHONY: help book check test lab bench audit mutants claims-bite faults twice newest clean environment
 

@@ -24,13 +24,25 @@ BUILT = {"site", "tiny_book", "chromium"}  # the fixtures that take a build or a
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "built: takes a build, a browser, or minutes (make check leaves it out)")
-    config.addinivalue_line("markers", "xdist_group(name): runs in one process with the others of this name")
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
         if BUILT & {*item.fixturenames}:
             item.add_marker("built")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file's tests run in one process, since they share its fixtures; those of pages, half of all time, in any."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file = str(nodeid).partition("::")[0]
+            return str(nodeid) if file.endswith("test_pages.py") else file
+
+    return Scheduling(config, log)
 
 
 def displayed_by(module, monkeypatch):

@@ -18,7 +18,7 @@ from lab import Widget, description, images, open_by_double_click, run_all, run_
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-pytestmark = [pytest.mark.built, pytest.mark.xdist_group("lab")]  # one JupyterLab for all
+pytestmark = pytest.mark.built
 
 SLOW = '\n```{code-cell} ipython3\nexplore(pictures.slow, height=[0, 1, 2, 3, 4, 5, 6, 7], alt="Slow bars")\n```\n'
 HEIGHTS = {"−½ & less": -0.5, "1/2 = 50 %?": 0.5, "one+": 1.0, "#2": 2.0}

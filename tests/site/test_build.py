@@ -13,7 +13,7 @@ from conftest import build
 
 from notes.site import extension
 
-pytestmark = [pytest.mark.built, pytest.mark.xdist_group("builds")]
+pytestmark = pytest.mark.built
 
 
 def add_cell(path, source):

@@ -2,13 +2,10 @@
 
 import base64
 import itertools
-import json
 import re
 import time
 from urllib.parse import quote, unquote, urlsplit
 
-import jupytext
-import nbformat
 import pytest
 from browser import (
     anchors,
@@ -533,33 +530,3 @@ def test_nothing_jumps_when_pictures_arrive_or_change(browser, server, page):
             by_keyboard(figure, at, state[at])
             figure.shows(state)
     assert browser.execute_script(heights) == pytest.approx(blocked, abs=0.5)
-
-
-# Notebooks
-
-
-@pytest.mark.parametrize("page", CHAPTERS)
-def test_a_chapter_offers_itself_as_a_notebook_without_outputs(browser, server, page):
-    open_page(browser, server.url(page))
-    browser.find_element(By.CSS_SELECTOR, ".dropdown-download-buttons button").click()
-    link = browser.find_element(By.CSS_SELECTOR, "a.btn-download-notebook-button")
-    wait(browser, link.is_displayed, "the link to the notebook stays hidden")
-    path = server.file(link.get_attribute("href"))
-    notebook = nbformat.read(path, as_version=4)
-    nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert code
-    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
-    assert notebook.metadata.kernelspec.name == "python3"
-    chapter = jupytext.read(path.with_suffix(".md"))
-    assert [cell.source for cell in notebook.cells] == [cell.source for cell in chapter.cells]
-
-
-@pytest.mark.parametrize("page", CHAPTERS[:-1])
-def test_the_notebook_of_a_chapter_runs_from_top_to_bottom(server, page, tmp_path):
-    from nbclient import NotebookClient
-
-    path = server.file(server.url(page.replace("site/", "site/_sources/").replace(".html", ".ipynb")))
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
-    assert json.dumps(notebook).count("image/png") >= 1
