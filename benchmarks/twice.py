@@ -14,13 +14,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-import nbformat
 import torch
 from jupyter_cache import get_cache
 
 from notes import claims, explore
 from notes.site.build import chapters, execute
-from notes.site.extension import execution_cache, kernel_environment
+from notes.site.dependencies import execution_cache, read
+from notes.site.extension import kernel_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "threads.md"
@@ -61,13 +61,8 @@ def results(notebook):
 
 def with_one_thread(root):
     """What a build computed, chapter by chapter."""
-    cache = get_cache(execution_cache(root))
-    kept = {record.uri: record.hashkey for record in cache.list_cache_records()}
-    notebook = "executed/{}/base.ipynb"
-    return {
-        path.stem: results(nbformat.read(cache.path / notebook.format(kept[str(path)]), as_version=4))
-        for path in chapters(root)
-    }
+    caches = {path: get_cache(execution_cache(root, path)) for path in chapters(root)}
+    return {path.stem: results(cache.merge_match_into_notebook(read(path))[1]) for path, cache in caches.items()}
 
 
 def with_threads(path, root, threads):

@@ -1,13 +1,14 @@
 """``python -m notes.site.build [book]``: execute the chapters side by side and build the site; no failure passes later.
 
 The chapters run first, each in a kernel of its own, and only those that succeed enter the execution cache that Jupyter
-Book then reads. What Sphinx remembers of a build that did not end well, or that was damaged since, is thrown away
-before the next one. Of two builds at once the second waits.
+Book then reads. Where anything at all has changed since a build that ended well, or what it left is damaged, all pages
+are made anew of what the chapters computed: a site never depends on what was built before. Of two builds at once the
+second waits.
 """
 
 import concurrent.futures
 import fcntl
-import hashlib
+import importlib.metadata
 import os
 import re
 import shutil
@@ -17,14 +18,13 @@ from pathlib import Path
 
 from notes._extras import needs
 from notes.site import policy
-from notes.site.extension import execution_cache, kernel_environment
+from notes.site.dependencies import PACKAGE, digest, execution_cache, execution_caches, files_below, read
+from notes.site.extension import kernel_environment
 
 with needs("site"):
     from jupyter_book.cli.main import build as jupyter_book
     from jupyter_cache import get_cache
     from jupyter_cache.base import CacheBundleIn
-    from jupyter_cache.cache.db import NbCacheRecord
-    from myst_nb.core.read import MystMetadataParsingError, read_myst_markdown_notebook
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
     from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
@@ -32,7 +32,8 @@ with needs("site"):
     from yaml import YAMLError
 
 ROOT = Path(__file__).resolve().parents[2]
-FINISHED = "finished"  # written at a build's good end: a hash of the site and of what Sphinx remembers of it
+FINISHED = "finished"  # written at a build's good end: a hash of all that it was made of, and of the site
+STATES = 4  # of a chapter are kept, so that a change that is taken back executes nothing
 CACHE_ERRORS = (RuntimeError, ValueError, SQLAlchemyError)  # of an execution cache whose database is damaged
 
 
@@ -48,7 +49,7 @@ def chapters(root=ROOT):
 
 def execute(path, root=ROOT):
     """Run a chapter from top to bottom. Returns the notebook, the seconds it took, and what went wrong or None."""
-    notebook = _read(path)
+    notebook = read(path)
     started = time.perf_counter()
     # The times of the cells would change the key under which MyST-NB looks the chapter up.
     client = NotebookClient(
@@ -78,18 +79,9 @@ def _strip_colours(text):
 
 
 def execute_all(root=ROOT):
-    """Bring the execution cache up to date. Returns a list of what went wrong."""
-    folder = execution_cache(root)
-    for old in folder.parent.glob("*/"):  # of an earlier state of the package: nothing looks there again
-        if old != folder:
-            shutil.rmtree(old)
-    notebooks = {path: _read(path) for path in chapters(root)}
-    try:
-        cache = get_cache(folder)
-        waiting = [path for path, notebook in notebooks.items() if not _cached(cache, notebook)]
-    except CACHE_ERRORS:
-        shutil.rmtree(folder)
-        cache, waiting = get_cache(folder), list(notebooks)
+    """Bring the execution caches up to date. Returns a list of what went wrong."""
+    folders = {path: execution_cache(root, path) for path in chapters(root)}
+    waiting = [path for path, folder in folders.items() if not _cached(folder, read(path))]
     waiting.sort(key=lambda path: path.read_text(encoding="utf-8").count("explore("), reverse=True)  # the longest first
     problems = []
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
@@ -101,58 +93,53 @@ def execute_all(root=ROOT):
             print(f"{name}: {ended} {seconds:.1f} s", flush=True)
             if problem:
                 problems.append(problem)
-            else:
-                _keep(cache, CacheBundleIn(notebook, str(runs[run]), data={"execution_seconds": seconds}))
+            elif execution_cache(root, runs[run]) == folders[runs[run]]:  # it was not edited meanwhile
+                _keep(folders[runs[run]], CacheBundleIn(notebook, str(runs[run]), data={"execution_seconds": seconds}))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # no chapter is begun in vain
+    forget_old(root, folders)
     return problems
 
 
-def _keep(cache, bundle):
-    """Put an executed chapter into the cache, and last of all the hash that shows it to be whole."""
+def forget_old(root, folders):
+    """Remove the outputs of chapters that are gone, and of the others all but the last few states."""
+    caches = {path: execution_caches(root, path) for path in folders}
+    for old in (root / "_build" / ".jupyter_cache").glob("*/"):
+        if old not in caches.values():
+            shutil.rmtree(old)
+    for path, folder in folders.items():
+        if folder.exists():
+            os.utime(folder)
+        states = sorted(caches[path].glob("*/"), key=lambda state: state.stat().st_mtime_ns, reverse=True)
+        for old in states[STATES:]:
+            shutil.rmtree(old)
+
+
+def _keep(folder, bundle):
+    """Put an executed chapter into its cache, and last of all the hash that shows it to be whole."""
     try:
-        record = cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+        record = get_cache(folder).cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
     except CACHE_ERRORS as error:
-        raise OSError(f"what the chapters computed cannot be kept in {cache.path}") from error
-    kept = _kept(cache, record)
-    (kept / "digest").write_bytes(_digest(kept / "base.ipynb"))
+        raise OSError(f"what the chapters computed cannot be kept in {folder}") from error
+    kept = _kept(folder, record)
+    (kept / "digest").write_bytes(digest({"base.ipynb": kept / "base.ipynb"}).encode())
 
 
-def _kept(cache, record):
+def _kept(folder, record):
     """The folder of an executed chapter: base.ipynb and digest."""
-    return cache.path / "executed" / record.hashkey
+    return folder / "executed" / record.hashkey
 
 
-def _digest(*paths):
-    """A hash of files, of those in folders too, and of their names."""
-    digest = hashlib.sha256()
-    for top in paths:
-        for path in sorted(path for path in [top, *top.rglob("*")] if path.is_file()):
-            digest.update(path.relative_to(top.parent).as_posix().encode() + b"\0")
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest().encode()
-
-
-def _cached(cache, notebook):
+def _cached(folder, notebook):
     """Whether a chapter's outputs are there, whole; what is damaged, or was left half written, is removed."""
     try:
-        record = cache.match_cache_notebook(notebook)
-    except KeyError:
-        return False
-    kept = _kept(cache, record)
-    whole = (kept / "digest").exists() and (kept / "digest").read_bytes() == _digest(kept / "base.ipynb")
+        kept = _kept(folder, get_cache(folder).match_cache_notebook(notebook))
+        whole = (kept / "digest").read_bytes() == digest({"base.ipynb": kept / "base.ipynb"}).encode()
+    except (KeyError, FileNotFoundError, *CACHE_ERRORS):
+        whole = False
     if not whole:
-        shutil.rmtree(kept, ignore_errors=True)
-        NbCacheRecord.remove_record(record.pk, cache.db)
+        shutil.rmtree(folder, ignore_errors=True)
     return whole
-
-
-def _read(path):
-    """The chapter as MyST-NB itself reads it, so that its key in the cache is the one that MyST-NB looks up."""
-    try:
-        return read_myst_markdown_notebook(path.read_text(encoding="utf-8"), path=path)
-    except MystMetadataParsingError as error:
-        raise MalformedError(f"{path}: {error}") from error
 
 
 def main(root=ROOT):
@@ -189,25 +176,42 @@ def lock_folder(folder):
 
 def make(root, build):
     """Build the site, and return why it was not built in one line, or None."""
-    finished, made = build / FINISHED, [build / ".doctrees", build / "html"]
-    if not finished.exists() or finished.read_bytes() != _digest(*made):
-        for leftover in made:
-            shutil.rmtree(leftover, ignore_errors=True)
+    finished, html = build / FINISHED, build / "html"
+    before = finished.read_bytes() if finished.exists() else b""
     finished.unlink(missing_ok=True)
+    made_of = _made_of(root)
     problems = execute_all(root)
     if problems:
         print("\n\n".join(["", *problems]), file=sys.stderr)
         return f"{len(problems)} of its chapters failed, see above."
+    if before == _stamp(made_of, html):
+        finished.write_bytes(before)
+        return None
+    for left in (build / ".doctrees", build / "jupyter_execute", html):
+        shutil.rmtree(left, ignore_errors=True)
     try:
         jupyter_book([str(root), "-W", "-n", "--keep-going"], standalone_mode=False)
     except (Exception, SystemExit):  # Jupyter Book has said what, and raises one or the other
         return "Jupyter Book reports errors or warnings, see above."
-    refused = policy.write(build / "html")
+    refused = policy.write(html)
     if refused:
         print("\n".join(["", *refused]), file=sys.stderr)
         return "a browser would refuse what is named above."
-    finished.write_bytes(_digest(*made))
+    finished.write_bytes(_stamp(made_of, html))
     return None
+
+
+def _made_of(root):
+    """A hash of all that a site is made of: the book's folder, the package, each chapter's state, what is installed."""
+    installed = sorted((found.name, found.version) for found in importlib.metadata.distributions())
+    states = [execution_cache(root, path).name for path in chapters(root)]
+    files = {file for folder in (root, PACKAGE) for file in files_below(folder)}
+    return digest({os.path.relpath(file, root): file for file in files}, sys.version, installed, states)
+
+
+def _stamp(made_of, html):
+    files = (path for path in html.rglob("*") if path.is_file())
+    return digest({path.relative_to(html).as_posix(): path for path in files}, made_of).encode()
 
 
 if __name__ == "__main__":

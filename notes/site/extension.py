@@ -4,9 +4,6 @@ It runs inside ``jupyter-book build``. The chapters compute; what a page needs o
 as JSON that :mod:`notes.explore` and :mod:`notes.claims` emit, and is turned into pages here.
 """
 
-import hashlib
-import importlib.metadata
-import json
 import os
 import shutil
 from pathlib import Path
@@ -14,6 +11,7 @@ from pathlib import Path
 from notes import claims, explore
 from notes._extras import needs
 from notes.site import links
+from notes.site.dependencies import execution_cache
 from notes.site.outputs import ClaimNode, FigureNode
 
 with needs("site"):
@@ -24,31 +22,8 @@ with needs("site"):
     from sphinx.util import logging
     from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-SITE = Path(__file__).parent
-PACKAGE = SITE.parent
-# The versions that a figure's pixels and a claim's numbers depend on.
-DRAWS = ["torch", "numpy", "matplotlib", "pillow"]
-SEARCH_TERMS = "search-terms.json"  # in the folder of what Sphinx remembers of a build
 _LOGGER = logging.getLogger(__name__)
-_TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(SITE / "templates"), autoescape=True)
-
-
-def _digest(folder, suffixes, *words):
-    """A short hash of the files below a folder that end so, and of some words."""
-    digest = hashlib.sha256(repr(words).encode())
-    for path in sorted(path for path in folder.rglob("*") if path.suffix in suffixes):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def execution_cache(root):
-    """Where a build keeps the executed chapters: one folder for each state of what their outputs depend on.
-
-    That is the package, what draws, and what the benchmarks measured, of which one page makes its figures.
-    """
-    versions = [(name, importlib.metadata.version(name)) for name in DRAWS]
-    measured = _digest(Path(root) / "benchmarks" / "results", {".json"})
-    return Path(root) / "_build" / ".jupyter_cache" / _digest(PACKAGE, {".py", ".mplstyle"}, versions, measured)
+_TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True)
 
 
 def kernel_environment():
@@ -133,23 +108,6 @@ def merge(app, env, docnames, other):
     _held(env).update({name: held for name, held in _held(other).items() if name in docnames})
 
 
-def pages_again(app, env):
-    """What is written though it was not read: pages that show claims of others, in the table or in a quote, and every
-    page where links change."""
-    before, env.notes_links = getattr(env, "notes_links", None), links.state(env, _held(env), in_reading_order(env))
-    if env.notes_links != before:
-        return list(env.found_docs)
-    return [docname for docname, held in _held(env).items() if held["lists_claims"] or held["quotes_claims"]]
-
-
-def recall_search_terms(app, env):
-    """So that the search finds the terms and functions of pages that this build does not write."""
-    kept = Path(app.doctreedir) / SEARCH_TERMS
-    if kept.exists():
-        terms = json.loads(kept.read_text(encoding="utf-8"))
-        env._search_index_index_entries |= {name: terms[name] for name in terms if name in env.found_docs}
-
-
 def in_reading_order(env):
     """The documents as the table of contents leads through them."""
     order, waiting = [], [env.config.root_doc]
@@ -218,24 +176,13 @@ def offer_notebook(app, pagename, templatename, context, doctree):
 
 
 def finish(app, exception):
-    """Put the frames that the book shows into ``_images``, and take away those it no longer does."""
+    """Put the frames that the book shows into ``_images``."""
     if exception or app.builder.format != "html":
         return
     images = Path(app.outdir) / "_images"
     images.mkdir(exist_ok=True)
-    wanted = {name for held in _held(app.env).values() for name in held["frames"]}
-    for stale in {path.name for path in images.glob("frame-*.png")} - wanted:
-        (images / stale).unlink()
-    for name in wanted:
-        if not (images / name).exists():
-            (images / name).write_bytes((Path(app.doctreedir) / "frames" / name).read_bytes())
-
-
-def keep_search_terms(app, exception):
-    """Keep what the pages gave the search's index; Sphinx itself knows it only of the pages that it writes."""
-    if not exception:
-        terms = app.env._search_index_index_entries
-        (Path(app.doctreedir) / SEARCH_TERMS).write_text(json.dumps(terms), encoding="utf-8")
+    for name in {name for held in _held(app.env).values() for name in held["frames"]}:
+        shutil.copy(Path(app.doctreedir) / "frames" / name, images)
 
 
 def prune_mathjax(app, exception):
@@ -254,18 +201,20 @@ def prune_mathjax(app, exception):
 
 def configure(app, config):
     os.environ.update(kernel_environment())
-    # Begun anew: extensions put their files there after the pages are written, and a page's links to them get a stamp
-    # only where they are of an earlier build. So a site would depend on what was built before.
-    shutil.rmtree(Path(app.outdir) / "_static", ignore_errors=True)
-    config.nb_execution_cache_path = str(execution_cache(app.srcdir))
     # One line of _config.yml, the repository's address, brings the launch buttons; without it they would lead nowhere.
     if not config.html_theme_options.get("repository_url"):
         config.html_theme_options.pop("launch_buttons", None)
 
 
+def find_outputs(app, docname, source):
+    """Let MyST-NB look a chapter up where the outputs of its present state are."""
+    path = Path(app.env.doc2path(docname))
+    if "kernelspec:" in source[0]:
+        place = str(execution_cache(Path(app.srcdir), path))
+        app.env.mystnb_config = app.env.mystnb_config.copy(execution_cache_path=place)
+
+
 def setup(app):
-    # Pages are written anew, though not executed, when a template changes.
-    app.add_config_value("notes_templates", _digest(SITE / "templates", {".html"}), "html")
     app.add_node(FigureNode, html=(visit_figure, depart))
     app.add_node(ClaimNode, html=(visit_claim, depart))
     app.add_node(ClaimsPage)
@@ -274,16 +223,14 @@ def setup(app):
     app.add_role("claim", ClaimRole())
     links.setup(app)
     app.connect("config-inited", configure, priority=1)
+    app.connect("source-read", find_outputs)
     app.connect("doctree-read", collect)
     app.connect("env-purge-doc", forget)
     app.connect("env-merge-info", merge)
-    app.connect("env-updated", pages_again)
-    app.connect("env-updated", recall_search_terms)
     app.connect("doctree-resolved", fill_quotes)
     app.connect("doctree-resolved", fill_claims_page)
     app.connect("doctree-resolved", link)
     app.connect("html-page-context", offer_notebook, priority=1)
     app.connect("build-finished", finish)
-    app.connect("build-finished", keep_search_terms)
     app.connect("build-finished", prune_mathjax, priority=900)  # after it was copied
     return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

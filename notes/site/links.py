@@ -105,13 +105,6 @@ def _definition(builder, item):
     return builder.render_partial(nodes.inline("", "", *words.children))["fragment"].strip()
 
 
-def state(env, held, order):
-    """All that links depend on: where it changes, pages are written anew."""
-    places = {name: entry[:2] for name, entry in env.get_domain("py").objects.items()}
-    documents = {name: (entry["uses"], entry["terms"], entry["lists_claims"]) for name, entry in held.items()}
-    return places, documents, [(name, env.titles[name].astext()) for name in order]
-
-
 def resolve(app, doctree, docname, held, order):
     """Turn what a document names into links, once all documents are known; ``order`` is that of the book."""
     relative = functools.partial(app.builder.get_relative_uri, docname)

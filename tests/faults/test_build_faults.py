@@ -266,9 +266,9 @@ def removed(path):
 @pytest.mark.parametrize(
     "pattern",
     [
-        ".jupyter_cache/*/executed/*/base.ipynb",
-        ".jupyter_cache/*/global.db",
-        ".jupyter_cache/*/__version__.txt",
+        ".jupyter_cache/*/*/executed/*/base.ipynb",
+        ".jupyter_cache/*/*/global.db",
+        ".jupyter_cache/*/*/__version__.txt",
         ".doctrees/environment.pickle",
         ".doctrees/book/tiny.doctree",
         "html/book/tiny.html",
@@ -280,7 +280,9 @@ def test_damaged_file(built, undisturbed, pattern, damage):
     ends_well(build(built), built, undisturbed)
 
 
-@pytest.mark.parametrize("pattern", [".jupyter_cache", ".jupyter_cache/*/executed/*", ".doctrees", "html", "finished"])
+@pytest.mark.parametrize(
+    "pattern", [".jupyter_cache", ".jupyter_cache/*/*/executed/*", ".doctrees", "html", "finished"]
+)
 def test_missing_part(built, undisturbed, pattern):
     (path,) = (built / "_build").glob(pattern)
     removed(path)

@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -10,8 +11,6 @@ import sys
 
 import pytest
 from conftest import build
-
-from notes.site import extension
 
 pytestmark = pytest.mark.built
 
@@ -44,33 +43,115 @@ def test_a_new_book_executes_each_chapter_once(tiny_book):
     assert "Executed notebook in" not in printed  # MyST-NB's words for a chapter that it did not find in the cache
 
 
-def test_an_edited_package_makes_every_chapter_run_again(tmp_path, monkeypatch):
-    package = shutil.copytree(extension.PACKAGE, tmp_path / "notes", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(extension, "PACKAGE", package)
-    places = [extension.execution_cache(tmp_path)]
-    assert extension.execution_cache(tmp_path) == places[0]
-    for edited in [package / "mixtures.py", package / "figures" / "langevin.py", package / "notes.mplstyle"]:
-        edited.write_text(edited.read_text(encoding="utf-8") + "\n# edited", encoding="utf-8")
-        places.append(extension.execution_cache(tmp_path))
-    measured = tmp_path / "benchmarks" / "results" / "langevin.json"
-    measured.parent.mkdir(parents=True)
-    for text in ["{}", "{ }"]:
-        measured.write_text(text, encoding="utf-8")
-        places.append(extension.execution_cache(tmp_path))
-    monkeypatch.setattr(extension.importlib.metadata, "version", lambda name: "another")
-    places.append(extension.execution_cache(tmp_path))
-    assert len(set(places)) == len(places)
-
-
 @pytest.fixture(scope="module")
 def troubled(tiny_book, tmp_path_factory):
     """Books in trouble, by the kind of it, and how their builds ended; built side by side to save time."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         runs = {}
-        for trouble in (killed_twice, broken_chapters, broken_page, changed_claim, damaged):
+        for trouble in (edited, killed_twice, broken_chapters, broken_page, changed_claim, damaged):
             book = shutil.copytree(tiny_book, tmp_path_factory.mktemp(trouble.__name__) / "book-root")
             runs[trouble.__name__] = book, pool.submit(trouble, book)
         return {name: (book, run.result()) for name, (book, run) in runs.items()}
+
+
+def everything(book):
+    """Every file of a site by its name, less Sphinx's hash of the configuration, in which stands the folder."""
+    html = book / "_build" / "html"
+    files = (path for path in html.rglob("*") if path.is_file() and path.name != ".buildinfo")
+    return {path.relative_to(html).as_posix(): path.read_bytes() for path in files}
+
+
+def cold(book):
+    """The same book built where nothing was built before."""
+    copy = shutil.copytree(book, book.parent / "cold" / "book-root", ignore=shutil.ignore_patterns("_build"))
+    assert build(copy).returncode == 0
+    found = everything(copy)
+    shutil.rmtree(copy)
+    return found
+
+
+def edited(book):
+    """For each edit the chapters that ran in the build after it; and after some, that site beside one built cold."""
+    folder = book / "book"
+
+    def replace(name, old, new):
+        text = (book / name).read_text(encoding="utf-8")
+        assert old in text
+        (book / name).write_text(text.replace(old, new), encoding="utf-8")
+
+    def new_chapter():
+        (folder / "data.csv").write_text("1", encoding="utf-8")
+        cells = "import values", 'claim("The datum", float(open("data.csv").read()), values.expected)'
+        add_chapter(book, "numbers", "from notes.claims import claim", *cells)
+
+    def older(name, text):
+        """As a version system or an editor may put an old file in a new one's place."""
+        (folder / name).write_text(text, encoding="utf-8")
+        os.utime(folder / name, (0, 0))
+
+    def rename():
+        (folder / "numbers.md").rename(folder / "figures.md")
+        replace("_toc.yml", "book/numbers", "book/figures")
+
+    def delete():
+        (folder / "tiny.md").unlink(), (folder / "quotes.md").unlink()
+        replace("_toc.yml", "  - file: book/tiny\n  - file: book/quotes\n", "")
+        replace("book/glossary.md", "  {numref}`fig-tiny-bars`\n", "  No more.\n")
+
+    steps = {
+        "values": lambda: older("values.py", "expected = 1.0"),
+        "chapter": new_chapter,
+        "prose": lambda: replace("book/tiny.md", "A long row", "A short row"),
+        "module": lambda: older("values.py", "expected = 1"),
+        "cell": lambda: replace("book/tiny.md", 'bit", 1.001', 'bit", 1.004'),
+        "cell again": lambda: replace("book/tiny.md", 'bit", 1.004', 'bit", 1.001'),
+        "prose with an old date": lambda: older("intro.md", "# A tiny old book\n"),
+        "setting": lambda: replace("_config.yml", "title: Sampling with a score", "title: A tiny title"),
+        "style": lambda: older("assets/book.css", "p { color: black }"),
+        "rename": rename,
+        "left out": lambda: replace("_toc.yml", "  - file: book/proves\n", ""),
+        "delete": delete,
+    }
+    ran, pairs = {}, {}
+    for name, edit in steps.items():
+        edit()
+        done = build(book)
+        assert done.returncode == 0, done.stdout
+        assert "Executed notebook in" not in done.stdout
+        ran[name] = sorted(re.findall(r"book/(\w+)\.md: executed in", done.stdout))
+        if name in ("module", "rename", "delete"):
+            pairs[name] = everything(book), cold(book)
+    return ran, pairs
+
+
+def test_an_edit_executes_the_chapters_that_it_can_reach(troubled):
+    # Each chapter depends on all files beside it, so that values.py and data.csv are the tiny chapter's too.
+    assert troubled["edited"][1][0] == {
+        "values": ["tiny"],
+        "chapter": ["numbers", "tiny"],
+        "prose": [],
+        "module": ["numbers", "tiny"],
+        "cell": ["tiny"],
+        "cell again": [],
+        "prose with an old date": [],
+        "setting": [],
+        "style": [],
+        "rename": ["figures"],
+        "left out": [],
+        "delete": [],
+    }
+
+
+@pytest.mark.parametrize("name", ["module", "rename", "delete"])
+def test_a_build_after_edits_equals_a_cold_one_in_every_byte(troubled, name):
+    found, expected = troubled["edited"][1][1][name]
+    assert found.keys() == expected.keys()
+    assert [name for name in found if found[name] != expected[name]] == []
+
+
+def test_nothing_stays_of_a_chapter_that_is_gone(troubled):
+    found, _ = troubled["edited"][1][1]["delete"]
+    assert not [name for name in found if "tiny" in name or name.startswith("_images/frame-")]
 
 
 def broken_chapters(book):
@@ -146,7 +227,7 @@ def killed_twice(book):
     for moment in ["executed in", "writing output"]:
         build_killed_at(moment, book)
         assert not (book / "_build" / "finished").exists()
-    (cached,) = book.glob("_build/.jupyter_cache/*/executed/*/base.ipynb")
+    (cached,) = book.glob("_build/.jupyter_cache/*/*/executed/*/base.ipynb")
     cached.write_bytes(cached.read_bytes()[:1000])  # as if it had been killed while it wrote this
     return build(book)
 
@@ -162,11 +243,11 @@ def damaged(book):
     """Builds of an unchanged book, and after damage to what an earlier build left: chapters' outputs, and the site."""
     build(book)  # a copy elsewhere is read as a whole; from now on nothing has changed
     unchanged = build(book), pages(book)
-    (cached,) = book.glob("_build/.jupyter_cache/*/executed/*/base.ipynb")
+    (cached,) = book.glob("_build/.jupyter_cache/*/*/executed/*/base.ipynb")
     cached.write_bytes(cached.read_bytes().replace(b"1.001", b"1.003"))
     (book / "_build" / "html" / "book" / "tiny.html").write_bytes(b"")
     done = [build(book)]
-    (database,) = book.glob("_build/.jupyter_cache/*/global.db")
+    (database,) = book.glob("_build/.jupyter_cache/*/*/global.db")
     database.write_bytes(database.read_bytes()[:1000])
     return unchanged, [*done, build(book)]
 

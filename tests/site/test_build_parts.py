@@ -17,7 +17,7 @@ import pytest
 from nbclient.exceptions import CellTimeoutError
 from sphinx_external_toc.parsing import MalformedError
 
-from notes.site import build, extension
+from notes.site import build, dependencies, extension
 
 HEADER = "---\nkernelspec: {display_name: Python 3, language: python, name: python3}\n---\n"
 RED = "\x1b[1;31m"
@@ -151,7 +151,7 @@ def test_a_chapter_whose_kernel_hangs_or_dies_has_a_problem(book, client, error)
 def test_a_chapter_may_load_a_cell_from_beside_it(book):
     (book / "book" / "beside.py").write_text("6 * 7", encoding="utf-8")
     path = add(book, "loads", ":load: beside.py")
-    assert build._read(path).cells[-1].source == "6 * 7"
+    assert dependencies.read(path).cells[-1].source == "6 * 7"
 
 
 # All chapters
@@ -168,7 +168,7 @@ def fake(monkeypatch):
         fake.most = max(fake.most, fake.running)
         time.sleep(0.02)
         fake.running -= 1
-        notebook = build._read(path)
+        notebook = dependencies.read(path)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs = [nbformat.v4.new_output("stream", text=f"ran {root.name}")]
@@ -235,7 +235,7 @@ def test_what_goes_wrong_ends_it_at_once_and_no_chapter_is_begun_in_vain(book, m
         begun.set()
         go_on.wait(5)
         ended.set()
-        return build._read(path), 1.0, None
+        return dependencies.read(path), 1.0, None
 
     monkeypatch.setattr(build, "execute", execute)
     monkeypatch.setattr(build.os, "cpu_count", lambda: 2)
@@ -249,15 +249,46 @@ def test_what_goes_wrong_ends_it_at_once_and_no_chapter_is_begun_in_vain(book, m
     assert "d" not in ran
 
 
-def test_outputs_of_an_earlier_package_are_thrown_away(book, fake):
-    now = extension.execution_cache(book)
-    (now.parent / "earlier" / "executed").mkdir(parents=True)
-    (now.parent / "file").touch()
-    add(book, "one", "1")
-    build.execute_all(book)
-    build.execute_all(book)
-    assert fake.ran == ["one"]
-    assert {path.name for path in now.parent.iterdir()} == {now.name, "file"}
+def cache_of(book, name):
+    return dependencies.execution_cache(book, book / "book" / f"{name}.md")
+
+
+def test_a_change_that_is_taken_back_executes_nothing_and_only_the_last_states_are_kept(book, fake):
+    path = add(book, "one", "n = 0")
+    text = path.read_text(encoding="utf-8")
+    for number in [1, 2, 3, 4, 1, 5, 2, 1]:  # the 1 was used again, so that 5 replaces the 2
+        path.write_text(text.replace("n = 0", f"n = {number}"), encoding="utf-8")
+        assert build.execute_all(book) == []
+        fake.ran.append(number)
+    assert fake.ran == ["one", 1, "one", 2, "one", 3, "one", 4, 1, "one", 5, "one", 2, 1]
+    states = {path.name for path in cache_of(book, "one").parent.iterdir()}
+    assert len(states) == build.STATES
+    assert cache_of(book, "one").name in states
+
+
+def test_outputs_of_a_chapter_that_is_gone_go_too(book, fake):
+    add(book, "one", "1"), add(book, "two", "2")
+    assert build.execute_all(book) == []
+    toc = (book / "_toc.yml").read_text(encoding="utf-8")
+    (book / "_toc.yml").write_text(toc.replace("  - file: book/two\n", ""), encoding="utf-8")
+    assert build.execute_all(book) == []
+    assert {path.name for path in (book / "_build" / ".jupyter_cache").iterdir()} == {"book-one"}
+
+
+def test_what_a_chapter_computed_while_it_was_edited_is_not_kept(book, fake, monkeypatch):
+    path, run = add(book, "one", "1"), build.execute
+
+    def edit(path, root):
+        notebook = run(path, root)
+        (path.parent / "data.csv").touch()
+        return notebook
+
+    monkeypatch.setattr(build, "execute", edit)
+    before = cache_of(book, "one")
+    assert build.execute_all(book) == []
+    (path.parent / "data.csv").unlink()
+    assert cache_of(book, "one") == before
+    assert not build._cached(before, dependencies.read(path))
 
 
 # What is kept of them
@@ -268,13 +299,13 @@ def kept(book, fake):
     """The folder in the cache of the one chapter of a book, which was executed."""
     add(book, "one", "1")
     assert build.execute_all(book) == []
-    (outputs,) = extension.execution_cache(book).glob("executed/*/base.ipynb")
+    (outputs,) = cache_of(book, "one").glob("executed/*/base.ipynb")
     return outputs.parent
 
 
 def test_the_cache_holds_what_was_computed_and_how_long_it_took(book, kept):
-    cache = build.get_cache(extension.execution_cache(book))
-    record = cache.match_cache_notebook(build._read(book / "book" / "one.md"))
+    cache = build.get_cache(cache_of(book, "one"))
+    record = cache.match_cache_notebook(dependencies.read(book / "book" / "one.md"))
     assert record.data == {"execution_seconds": 1.25}
     assert record.uri == str(book / "book" / "one.md")
     (output,) = cache.get_cache_bundle(record.pk).nb.cells[-1].outputs
@@ -297,17 +328,15 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_outputs_that_are_not_whole_are_removed_and_made_again(book, fake, kept, damage):
     DAMAGE[damage](kept)
-    cache = build.get_cache(extension.execution_cache(book))
-    assert build._cached(cache, build._read(book / "book" / "one.md")) is False
-    assert not kept.exists()
-    assert cache.list_cache_records() == []
+    assert build._cached(cache_of(book, "one"), dependencies.read(book / "book" / "one.md")) is False
+    assert not cache_of(book, "one").exists()
     assert build.execute_all(book) == []
     assert fake.ran == ["one", "one"]
     assert nbformat.read(kept / "base.ipynb", as_version=4).cells[-1].outputs
 
 
 def test_a_damaged_cache_is_made_anew(book, fake, kept):
-    database = extension.execution_cache(book) / "global.db"
+    database = cache_of(book, "one") / "global.db"
     database.write_bytes(b"no database" * 1000)
     (kept.parent / "left").touch()
     assert build.execute_all(book) == []
@@ -317,29 +346,27 @@ def test_a_damaged_cache_is_made_anew(book, fake, kept):
     assert len(fake.ran) == 2
 
 
-def test_outputs_that_cannot_be_kept_are_told_in_a_line(tmp_path):
+def test_outputs_that_cannot_be_kept_are_told_in_a_line(tmp_path, monkeypatch):
     def cache_notebook_bundle(*_, **__):
         raise RuntimeError("database disk image is malformed")
 
-    cache = SimpleNamespace(path=tmp_path, cache_notebook_bundle=cache_notebook_bundle)
+    cache = SimpleNamespace(cache_notebook_bundle=cache_notebook_bundle)
+    monkeypatch.setattr(build, "get_cache", lambda folder: cache)
     with pytest.raises(OSError, match=r"^what the chapters computed cannot be kept in ") as told:
-        build._keep(cache, None)
+        build._keep(tmp_path, None)
     assert str(tmp_path) in str(told.value)
 
 
 def test_a_digest_changes_with_what_files_hold_and_are_called(tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
-    digests = [build._digest(a, b)]
-    (a / "deep").mkdir(parents=True)
-    b.mkdir()
-    for name, text in [("a/deep/x", "1"), ("a/y", "1"), ("b/y", "1"), ("b/y", "2")]:
-        (tmp_path / name).write_text(text, encoding="utf-8")
-        assert build._digest(a, b) == build._digest(a, b)
-        digests.append(build._digest(a, b))
-    (a / "y").rename(a / "z")
-    digests.append(build._digest(a, b))
+    digests = [dependencies.digest({})]
+    for files in [{"a": a}, {"b": a}, {"a": a, "b": b}, {"a": b, "b": a}]:
+        a.write_text("1", encoding="utf-8"), b.write_text("2", encoding="utf-8")
+        digests += [dependencies.digest(files), dependencies.digest(files, "word")]
+    a.write_text("3 more", encoding="utf-8")
+    digests.append(dependencies.digest({"a": a}))
     assert len({*digests}) == len(digests)
-    assert build._digest(a / "z") != build._digest(b / "y") == build._digest(b / "y")
+    assert dependencies.digest({"a": b}) == dependencies.digest({"a": b})
 
 
 # The whole
@@ -382,22 +409,25 @@ class TestMain:
         monkeypatch.setattr(build.shutil, "disk_usage", self.disk_usage)
         self.book, self.free = book, 2**20
         self.html, self.remembered = book / "_build" / "html" / "index.html", book / "_build" / ".doctrees" / "pickle"
+        self.left = [book / "_build" / name for name in ("html/old.html", ".doctrees/old", "jupyter_execute/old.png")]
         self.finished = book / "_build" / "finished"
 
     def execute_all(self, root):
         assert root == self.book
         assert os.environ["OMP_NUM_THREADS"] == "1"
         assert locked(self.book / "_build")
-        assert self.html.exists() == self.remembered.exists()
         assert not self.finished.exists()
-        self.found_old = self.html.exists()
         return self.problems
 
     def jupyter_book(self, arguments, standalone_mode):
         self.asked.append((arguments, standalone_mode))
+        assert not any(path.exists() for path in [self.html, self.remembered, *self.left])
         for path in (self.html, self.remembered):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(self.body, encoding="utf-8")
+        for path in self.left:
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
         if self.error is not None:
             raise self.error
 
@@ -419,18 +449,35 @@ class TestMain:
         assert build.main(book) == 1
         assert capsys.readouterr().err.startswith(f"\nThe book was not built: {book / '_toc.yml'}: ")
 
-    def test_builds_on_what_a_good_build_left(self, book):
-        assert build.main(book) == 0
-        assert not self.found_old
-        assert build.main(book) == 0
-        assert self.found_old
+    def test_makes_no_page_where_nothing_has_changed(self, book):
+        for _ in range(3):
+            assert build.main(book) == 0
+            assert self.finished.exists()
+        assert len(self.asked) == 1
 
-    @pytest.mark.parametrize("name", ["html", "remembered", "finished"])
-    def test_starts_over_where_what_was_left_is_damaged(self, book, name):
+    @pytest.mark.parametrize("name", ["html", "finished"])
+    def test_makes_every_page_anew_where_what_was_left_is_damaged(self, book, name):
         assert build.main(book) == 0
         getattr(self, name).write_bytes(b"")
         assert build.main(book) == 0
-        assert not self.found_old
+        assert len(self.asked) == 2
+
+    @pytest.mark.parametrize("name", ["_config.yml", "book/other.md", "book/new.csv", "anywhere.txt"])
+    def test_makes_every_page_anew_where_a_file_has_changed(self, book, name):
+        assert build.main(book) == 0
+        for text in ["one", "two"]:
+            (book / name).write_text(text, encoding="utf-8")
+            assert build.main(book) == 0
+        (book / name).unlink()
+        assert build.main(book) == 0
+        assert len(self.asked) == 4
+
+    def test_makes_every_page_anew_where_what_is_installed_has_changed(self, book, monkeypatch):
+        assert build.main(book) == 0
+        newer = [SimpleNamespace(name="sphinx", version="100")]
+        monkeypatch.setattr(build.importlib.metadata, "distributions", lambda: newer)
+        assert build.main(book) == 0
+        assert len(self.asked) == 2
 
     @pytest.mark.parametrize("error", [ValueError("bad page"), SystemExit(1)])
     def test_fails_where_jupyter_book_does_and_starts_over(self, book, capsys, error):
@@ -442,7 +489,7 @@ class TestMain:
         )
         self.error = None
         assert build.main(book) == 0
-        assert not self.found_old
+        assert len(self.asked) == 2
 
     def test_fails_where_chapters_do_and_names_them(self, book, capsys):
         assert build.main(book) == 0

@@ -335,16 +335,6 @@ def test_docstrings_are_laid_out_before_napoleon_reads_them(project):
     assert fields == {"Parameters:": "x, y – the start.", "Returns:": "path – all points."}
 
 
-def test_links_change_with_entries_terms_claims_and_titles(project):
-    env = project.app.env
-    held = {"one": {"uses": {"walk": "notes.toy.walk"}, "terms": {}, "lists_claims": True, "frames": ["a"]}}
-    places, documents, titles = links.state(env, held, ["one", "deep/two"])
-    assert places["notes.toy.walk"] == ("deep/reference", "notes.toy.walk")
-    assert places.keys() == {"notes.toy", *(f"notes.toy.{name}" for name in ("Law", "Law.sample", "walk", "twice"))}
-    assert documents == {"one": ({"walk": "notes.toy.walk"}, {}, True)}
-    assert titles == [("one", "One walk"), ("deep/two", "Two & more")]
-
-
 def test_the_tiny_chapter_links_what_it_imports_and_nothing_else(server):
     page = soup(server.file(server.url(TINY)))
     prose = [(a.get_text(), a["href"]) for a in page.select("article p a.use, article h2 a.use")]
