@@ -56,7 +56,7 @@ def results(notebook):
         if explore.MIME in data
         for frame in data[explore.MIME]["frames"]
     ]
-    return {claim["statement"]: claim for claim in found}, frames
+    return {claim["statement"]: claims.Claim(**claim) for claim in found}, frames
 
 
 def with_one_thread(root):
@@ -76,30 +76,16 @@ def with_threads(path, root, threads):
     return results(notebook)
 
 
-def number(text):
-    """The number in a claim's text, as "−1.2·10⁻³ ± 0.1" or "2 %"."""
-    mantissa, _, power = text.partition(" ")[0].replace("−", "-").partition("·10")
-    return float(f"{mantissa}e{power.translate(str.maketrans('⁻⁰¹²³⁴⁵⁶⁷⁸⁹', '-0123456789')) or 0}")
-
-
-def tolerance(claim):
-    """How far from the expected number a claim may be."""
-    if claim["tolerance"].startswith("none"):
-        return 0.0
-    expected = abs(number(claim["expected"]))
-    parts = claim["tolerance"].split(" + ")
-    return sum(number(part) * (expected / 100 if part.endswith("%") else 1) for part in parts)
-
-
 def changes(chapter, threads, one, more):
     """A row for each claim of a chapter whose number, as it is shown, another number of threads changes."""
     for statement, claim in one.items():
-        was, now = claim["measured"], more[statement]["measured"]
-        if was != now:
-            difference, width = abs(number(now) - number(was)), tolerance(claim)
-            share = f"{difference / abs(number(was)):.1g}" if number(was) else "–"
-            used = f"{100 * difference / width:.1g} %" if width else "–"
-            yield [chapter, statement.replace("|", "\\|"), threads, was, now, share, claim["tolerance"], used]
+        was, now = claim.words(), more[statement].words()
+        if was["measured"] != now["measured"]:
+            difference = abs(more[statement].measured - claim.measured)
+            share = f"{difference / abs(claim.measured):.1g}" if claim.measured else "–"
+            used = f"{100 * difference / claim.width:.1g} %" if claim.width else "–"
+            row = [was["measured"], now["measured"], share, was["tolerance"], used]
+            yield [chapter, statement.replace("|", "\\|"), threads, *row]
 
 
 def table(head, rows):

@@ -1,5 +1,6 @@
 """A statement of the book, measured where it stands: shown to the reader, and enforced."""
 
+import dataclasses
 import html
 import math
 
@@ -46,50 +47,73 @@ def claim(statement, measured, expected, *, rtol=0.0, atol=0.0, error=None):
     for name, number in [("measured", measured), ("expected", expected)]:
         if not math.isfinite(number):
             raise AssertionError(f"{statement}: {name} is {number}")
-    tolerance = atol + rtol * abs(expected)
-    if error is not None and check.non_negative("error", error) * 5 > tolerance * (1 + 1e-9):
-        raise ValueError(
-            f"{statement}: a tolerance of {tolerance:.2g} is below 5 standard errors of {float(error):.2g}"
-        )
-    fails = abs(measured - expected) > tolerance
-    digits = 4
-    while fails and _text(measured, digits) == _text(expected, digits):
-        digits += 1  # a failure shows where the two differ
-    data = {
-        "statement": statement,
-        "measured": _text(measured, digits) + (f" ± {_text(float(error), 2)}" if error is not None else ""),
-        "expected": _text(expected, digits),
-        "tolerance": _tolerance(rtol, atol),
-    }
-    line = "{statement}: measured {measured}, expected {expected}, tolerance {tolerance}".format(**data)
-    if fails:
-        raise AssertionError(line)
-    display({"text/plain": "✓ " + line, "text/html": as_html(data), MIME: data}, raw=True)
+    error = None if error is None else check.non_negative("error", error)
+    made = Claim(statement, measured, expected, rtol, atol, error)
+    if error is not None and error * 5 > made.width * (1 + 1e-9):
+        raise ValueError(f"{statement}: a tolerance of {made.width:.2g} is below 5 standard errors of {error:.2g}")
+    if not made.holds:
+        digits = 4
+        while _text(measured, digits) == _text(expected, digits):
+            digits += 1  # the failure shows where the two differ
+        raise AssertionError(made.line(digits))
+    bundle = {"text/plain": "✓ " + made.line(), "text/html": made.html(), MIME: dataclasses.asdict(made)}
+    display(bundle, raw=True)
 
 
-def as_html(data, anchor=None, listed=None):
-    """One quiet line; it needs no style sheet, so that JupyterLab shows it as the site does.
-
-    On the site it has an anchor, and its tick leads to where it is listed.
-    """
-    data = {key: html.escape(value) for key, value in data.items()}
-    place = f' id="{html.escape(anchor)}"' if anchor else ""
-    tick = '<span aria-hidden="true">✓</span>'
-    if listed:
-        tick = f'<a href="{html.escape(listed)}" aria-label="Among all claims">✓</a>'
-    return (
-        f'<div class="claim"{place}>{tick} {data["statement"]}: measured <b>{data["measured"]}</b>, '
-        f"expected <b>{data['expected']}</b> <small>(tolerance {data['tolerance']})</small></div>"
-    )
+_TICK = '<span aria-hidden="true">✓</span>'
+_FORMS = {  # the line needs no style sheet, so that JupyterLab shows it as the site does
+    "line": '<div class="claim"{anchor}>{tick} {statement}: measured <b>{measured}</b>, expected <b>{expected}</b> '
+    "<small>(tolerance {tolerance})</small></div>",
+    "row": '<tr{anchor}><td><a href="{uri}">{statement}</a></td><td>{measured}</td><td>{expected}</td>'
+    "<td>{tolerance}</td></tr>",
+    "quote": '<a class="claim-quote reference internal" href="{uri}">{statement} '
+    "<small>(measured {measured}, expected {expected})</small></a>",
+}
 
 
-def as_link(data, uri):
-    """A claim quoted elsewhere: its statement and its numbers, as a link to where it was measured."""
-    data = {key: html.escape(value) for key, value in {**data, "uri": uri}.items()}
-    return (
-        '<a class="claim-quote reference internal" href="{uri}">{statement} '
-        "<small>(measured {measured}, expected {expected})</small></a>"
-    ).format(**data)
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim as it was measured: what a cell's output holds of it, in numbers. Only here are they made words."""
+
+    statement: str
+    measured: float
+    expected: float
+    rtol: float
+    atol: float
+    error: float | None
+
+    @property
+    def width(self):
+        """How far from the expected number the measured one may be."""
+        return self.atol + self.rtol * abs(self.expected)
+
+    @property
+    def holds(self):
+        return abs(self.measured - self.expected) <= self.width
+
+    def words(self, digits=4):
+        """What of it is shown, part by part."""
+        spread = f" ± {_text(self.error, 2)}" if self.error is not None else ""
+        return {
+            "statement": self.statement,
+            "measured": _text(self.measured, digits) + spread,
+            "expected": _text(self.expected, digits),
+            "tolerance": _tolerance(self.rtol, self.atol),
+        }
+
+    def line(self, digits=4):
+        shown = self.words(digits)
+        return "{statement}: measured {measured}, expected {expected}, tolerance {tolerance}".format(**shown)
+
+    def html(self, form="line", *, anchor="", uri=""):
+        """It as a line in a notebook or on a page, as a row of a table, or as a quote.
+
+        It may have an anchor. The address ``uri`` is where it stands; that of a line, where it is listed.
+        """
+        shown = {name: html.escape(words) for name, words in {**self.words(), "uri": uri, "anchor": anchor}.items()}
+        tick = f'<a href="{shown["uri"]}" aria-label="Among all claims">✓</a>' if uri else _TICK
+        shown["anchor"] = f' id="{shown["anchor"]}"' if anchor else ""
+        return _FORMS[form].format(**shown, tick=tick)
 
 
 def _text(number, digits=4):

@@ -98,6 +98,15 @@ def test_the_error_does_not_widen_the_tolerance():
         claim("Outside", 1.51, 1.0, atol=0.5, error=0.1)
 
 
+def stored(bundle):
+    """The claim that a build finds in a cell's output."""
+    return claims.Claim(**json.loads(json.dumps(bundle[claims.MIME])))
+
+
+def words(bundle):
+    return stored(bundle).words()
+
+
 def test_everything_is_shown_in_each_format(shown):
     claim("The variance is 1.053", 1.04912, 1.0526, rtol=0.02, atol=0.001, error=0.0031)
     (bundle,) = shown
@@ -110,9 +119,11 @@ def test_everything_is_shown_in_each_format(shown):
     data = json.loads(json.dumps(bundle[claims.MIME]))
     assert data == {
         "statement": "The variance is 1.053",
-        "measured": "1.049 ± 0.0031",
-        "expected": "1.053",
-        "tolerance": "2 % + 0.001",
+        "measured": 1.04912,
+        "expected": 1.0526,
+        "rtol": 0.02,
+        "atol": 0.001,
+        "error": 0.0031,
     }
 
 
@@ -123,16 +134,16 @@ def test_the_line_says_what_the_numbers_are(shown):
 
 def test_an_exact_claim_says_so(shown):
     claim("Equal", 2, 2)
-    assert "exact" in shown[0][claims.MIME]["tolerance"]
+    assert "exact" in words(shown[0])["tolerance"]
 
 
 def test_numbers_are_set_for_readers(shown):
     claim("Small", -1.79e-6, -1.79e-6, atol=1e-9)
     claim("Large", 3e12, 3e12, rtol=0.001)
-    assert shown[0][claims.MIME]["measured"] == "−1.79·10⁻⁶"
-    assert shown[0][claims.MIME]["tolerance"] == "1·10⁻⁹"
-    assert shown[1][claims.MIME]["expected"] == "3·10¹²"
-    assert shown[1][claims.MIME]["tolerance"] == "0.1 %"
+    assert words(shown[0])["measured"] == "−1.79·10⁻⁶"
+    assert words(shown[0])["tolerance"] == "1·10⁻⁹"
+    assert words(shown[1])["expected"] == "3·10¹²"
+    assert words(shown[1])["tolerance"] == "0.1 %"
 
 
 def test_what_html_would_read_as_markup_is_escaped(shown):
@@ -146,18 +157,25 @@ def test_what_html_would_read_as_markup_is_escaped(shown):
 
 def test_a_quote_links_to_its_place_with_both_numbers_and_escapes_the_statement(shown):
     claim("If {x} < 1 & y > 2", 1.5, 1.0, atol=1.0, error=0.1)
-    quote = claims.as_link({**shown[0][claims.MIME], "anchor": "claim-7"}, "chapter.html#claim-7")
+    quote = stored(shown[0]).html("quote", uri="chapter.html#claim-7")
     assert 'href="chapter.html#claim-7">If {x} &lt; 1 &amp; y &gt; 2 <small>' in quote
     assert "(measured 1.5 ± 0.1, expected 1)" in quote
 
 
+def test_a_row_has_each_number_and_leads_to_its_place(shown):
+    claim("A <b>", -1.5e-7, 1.0, atol=2.0)
+    assert stored(shown[0]).html("row", anchor="row-1", uri="a.html#claim-1") == (
+        '<tr id="row-1"><td><a href="a.html#claim-1">A &lt;b&gt;</a></td><td>−1.5·10⁻⁷</td><td>1</td><td>2</td></tr>'
+    )
+
+
 def test_on_the_site_a_claim_has_an_anchor_and_its_tick_leads_to_the_list(shown):
     claim("Two is two", 2, 2)
-    data = shown[0][claims.MIME]
+    made = stored(shown[0])
     rest = " Two is two: measured <b>2</b>, expected <b>2</b> <small>(tolerance none: exact)</small></div>"
-    assert claims.as_html(data) == '<div class="claim"><span aria-hidden="true">✓</span>' + rest
+    assert made.html() == '<div class="claim"><span aria-hidden="true">✓</span>' + rest
     tick = '<a href="all.html?a&amp;b#row-1" aria-label="Among all claims">✓</a>'
-    assert claims.as_html(data, "claim-1", "all.html?a&b#row-1") == f'<div class="claim" id="claim-1">{tick}{rest}'
+    assert made.html(anchor="claim-1", uri="all.html?a&b#row-1") == f'<div class="claim" id="claim-1">{tick}{rest}'
 
 
 def test_the_data_travel_as_json():
@@ -166,7 +184,7 @@ def test_the_data_travel_as_json():
 
 def test_numbers_have_four_digits_and_errors_two(shown):
     claim("Rounded", 1.234567, 1.234567, atol=0.1234567, error=0.01234567)
-    data = shown[0][claims.MIME]
+    data = words(shown[0])
     assert (data["measured"], data["expected"], data["tolerance"]) == ("1.235 ± 0.012", "1.235", "0.1235")
 
 
@@ -190,7 +208,7 @@ def test_braces_in_a_statement_stay(shown):
 
 def test_the_html_of_stored_data_is_the_html_that_was_shown(shown):
     claim("Once stored <b>", 1.0, 1.1, rtol=0.2)
-    assert claims.as_html(json.loads(json.dumps(shown[0][claims.MIME]))) == shown[0]["text/html"]
+    assert stored(shown[0]).html() == shown[0]["text/html"]
 
 
 def test_numbers_that_differ_by_more_than_the_tolerance_are_told_apart_in_the_message():

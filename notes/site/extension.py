@@ -4,12 +4,15 @@ It runs inside ``jupyter-book build``. The chapters compute; what a page needs o
 as JSON that :mod:`notes.explore` and :mod:`notes.claims` emit, and is turned into pages here.
 """
 
+import dataclasses
+import functools
 import os
 import shutil
 from pathlib import Path
 
-from notes import claims, explore
+from notes import explore
 from notes._extras import needs
+from notes.claims import Claim
 from notes.site import links
 from notes.site.dependencies import execution_cache
 from notes.site.outputs import ClaimNode, FigureNode
@@ -17,8 +20,10 @@ from notes.site.outputs import ClaimNode, FigureNode
 with needs("site"):
     import jinja2
     import jupytext
+    import markupsafe
     import numpy as np
     from docutils import nodes
+    from sphinx.environment.collectors import EnvironmentCollector
     from sphinx.util import logging
     from sphinx.util.docutils import SphinxDirective, SphinxRole
 
@@ -56,7 +61,7 @@ def visit_figure(self, node):
 
 
 def visit_claim(self, node):
-    self.body.append(claims.as_html(node["claim"], next(iter(node["ids"]), None), node.get("listed")) + "\n")
+    self.body.append(Claim(**node["claim"]).html(anchor=node["ids"][0], uri=node.get("listed", "")) + "\n")
 
 
 def depart(self, node):
@@ -79,33 +84,54 @@ class ClaimRole(SphinxRole):
         return [quote], []
 
 
-def collect(app, doctree):
-    """Give each claim its anchor, and note what the chapter holds for the pages and files made at the end."""
-    found = list(doctree.findall(ClaimNode))
-    for number, node in enumerate(found, start=1):
-        node["ids"] = [f"claim-{number}"]
-    held = _held(app.env)
-    held[app.env.docname] = {
-        "claims": [dict(node["claim"], anchor=node["ids"][0]) for node in found],
-        "frames": sorted({name for node in doctree.findall(FigureNode) for name in node["frames"]}),
-        "lists_claims": any(doctree.findall(ClaimsPage)),
-        "quotes_claims": any(doctree.findall(ClaimQuote)),
-        **links.note(app, doctree),
-    }
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """What a page holds for others, and for the files made at the end."""
+
+    claims: dict[str, Claim]  # by their anchors
+    frames: frozenset[str]
+    lists_claims: bool
+    uses: dict[str, str]  # the names that its cells import from the package, and what they are in full
+    terms: dict[str, str]  # the anchors of the terms that it defines, and their definitions as HTML
 
 
-def _held(env):
-    if not hasattr(env, "notes_held"):
-        env.notes_held = {}
-    return env.notes_held
+class Pages(EnvironmentCollector):
+    """Notes each page as it is read."""
+
+    def process_doc(self, app, doctree):
+        notebook = _notebook(app) if "kernelspec" in app.env.metadata[app.env.docname] else None
+        found = {f"claim-{number}": node for number, node in enumerate(doctree.findall(ClaimNode), start=1)}
+        for anchor, node in found.items():
+            node["ids"] = [anchor]
+        self.of(app.env)[app.env.docname] = Page(
+            claims={anchor: Claim(**node["claim"]) for anchor, node in found.items()},
+            frames=frozenset(name for node in doctree.findall(FigureNode) for name in node["frames"]),
+            lists_claims=any(doctree.findall(ClaimsPage)),
+            uses=links.imported(cell.source for cell in notebook.cells if cell.cell_type == "code") if notebook else {},
+            terms=links.definitions(app.builder, doctree),
+        )
+
+    @staticmethod
+    def of(env):
+        """The pages read so far, by their names."""
+        return env.__dict__.setdefault("notes_pages", {})
+
+    def clear_doc(self, app, env, docname):
+        self.of(env).pop(docname, None)
+
+    def merge_other(self, app, env, docnames, other):
+        self.of(env).update({name: page for name, page in self.of(other).items() if name in docnames})
 
 
-def forget(app, env, docname):
-    _held(env).pop(docname, None)
-
-
-def merge(app, env, docnames, other):
-    _held(env).update({name: held for name, held in _held(other).items() if name in docnames})
+def _notebook(app):
+    """A chapter's notebook, which is also put where the page offers it: without outputs."""
+    notebook = jupytext.read(app.env.doc2path(app.env.docname))
+    for number, cell in enumerate(notebook.cells, start=1):  # jupytext's own are random, and the file new in each build
+        cell["id"] = f"cell-{number}"
+    target = Path(app.outdir) / "_sources" / f"{app.env.docname}.ipynb"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    jupytext.write(notebook, target, fmt="ipynb")
+    return notebook
 
 
 def in_reading_order(env):
@@ -124,19 +150,19 @@ def fill_quotes(app, doctree, docname):
     for quote in list(doctree.findall(ClaimQuote)):
         statement = quote["statement"]
         places = [
-            (source, claim)
-            for source, held in _held(app.env).items()
-            for claim in held["claims"]
-            if claim["statement"] == statement
+            (source, anchor, claim)
+            for source, page in Pages.of(app.env).items()
+            for anchor, claim in page.claims.items()
+            if claim.statement == statement
         ]
         if len(places) != 1:
-            found = " and ".join(sorted(f"{source}#{claim['anchor']}" for source, claim in places)) or "none"
+            found = " and ".join(sorted(f"{source}#{anchor}" for source, anchor, _ in places)) or "none"
             _LOGGER.warning("one claim must state “%s”, found %s", statement, found, location=quote, type="claim")
             quote.replace_self(nodes.Text(statement))
             continue
-        ((source, claim),) = places
-        uri = f"{app.builder.get_relative_uri(docname, source)}#{claim['anchor']}"
-        quote.replace_self(nodes.raw("", claims.as_link(claim, uri), format="html"))
+        ((source, anchor, claim),) = places
+        uri = f"{app.builder.get_relative_uri(docname, source)}#{anchor}"
+        quote.replace_self(nodes.raw("", claim.html("quote", uri=uri), format="html"))
 
 
 def _row(docname, anchor):
@@ -145,34 +171,34 @@ def _row(docname, anchor):
 
 
 def fill_claims_page(app, doctree, docname):
-    relative = app.builder.get_relative_uri
+    """Give the page of all claims its table, and each claim the address of its row there."""
+    relative, pages = functools.partial(app.builder.get_relative_uri, docname), Pages.of(app.env)
     for place in list(doctree.findall(ClaimsPage)):
         chapters = [
-            {"title": app.env.titles[source].astext(), "uri": relative(docname, source), "name": source, **held}
-            for source in in_reading_order(app.env)
-            if (held := _held(app.env).get(source)) and held["claims"]
+            (
+                app.env.titles[name].astext(),
+                [
+                    markupsafe.Markup(claim.html("row", anchor=_row(name, anchor), uri=f"{relative(name)}#{anchor}"))
+                    for anchor, claim in pages[name].claims.items()
+                ],
+            )
+            for name in in_reading_order(app.env)
+            if name in pages and pages[name].claims
         ]
-        place.replace_self(nodes.raw("", _render("claims.html", chapters=chapters, row=_row), format="html"))
-    for page in sorted(name for name, held in _held(app.env).items() if held["lists_claims"])[:1]:
+        place.replace_self(nodes.raw("", _render("claims.html", chapters=chapters), format="html"))
+    for name in sorted(name for name, page in pages.items() if page.lists_claims)[:1]:
         for node in doctree.findall(ClaimNode):
-            node["listed"] = f"{relative(docname, page)}#{_row(docname, node['ids'][0])}"
+            node["listed"] = f"{relative(name)}#{_row(docname, node['ids'][0])}"
 
 
 def link(app, doctree, docname):
-    links.resolve(app, doctree, docname, _held(app.env), in_reading_order(app.env))
+    links.resolve(app, doctree, docname, Pages.of(app.env), in_reading_order(app.env))
 
 
 def offer_notebook(app, pagename, templatename, context, doctree):
     """Each chapter as an .ipynb without outputs, behind the theme's own download button."""
-    if "kernelspec" not in app.env.metadata.get(pagename, {}):
-        return
-    target = Path(app.outdir) / "_sources" / f"{pagename}.ipynb"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    notebook = jupytext.read(app.env.doc2path(pagename))
-    for number, cell in enumerate(notebook.cells, start=1):  # jupytext's own are random, and the file new in each build
-        cell["id"] = f"cell-{number}"
-    jupytext.write(notebook, target, fmt="ipynb")
-    context["ipynb_source"] = f"{pagename}.ipynb"
+    if "kernelspec" in app.env.metadata.get(pagename, {}):
+        context["ipynb_source"] = f"{pagename}.ipynb"
 
 
 def finish(app, exception):
@@ -181,7 +207,7 @@ def finish(app, exception):
         return
     images = Path(app.outdir) / "_images"
     images.mkdir(exist_ok=True)
-    for name in {name for held in _held(app.env).values() for name in held["frames"]}:
+    for name in frozenset().union(*(page.frames for page in Pages.of(app.env).values())):
         shutil.copy(Path(app.doctreedir) / "frames" / name, images)
 
 
@@ -224,9 +250,7 @@ def setup(app):
     links.setup(app)
     app.connect("config-inited", configure, priority=1)
     app.connect("source-read", find_outputs)
-    app.connect("doctree-read", collect)
-    app.connect("env-purge-doc", forget)
-    app.connect("env-merge-info", merge)
+    app.add_env_collector(Pages)
     app.connect("doctree-resolved", fill_quotes)
     app.connect("doctree-resolved", fill_claims_page)
     app.connect("doctree-resolved", link)

@@ -11,7 +11,6 @@ import re
 from notes._extras import needs
 
 with needs("site"):
-    import jupytext
     from docutils import nodes
     from IPython.core.inputtransformer2 import TransformerManager
     from sphinx import addnodes
@@ -75,17 +74,13 @@ def depart_code(self, node):
     type(self).depart_literal_block(self, node)
 
 
-def note(app, doctree):
-    """What a document has for others to link: the names that a chapter imports, the definitions of a glossary."""
-    env, uses = app.env, {}
-    if "kernelspec" in env.metadata[env.docname]:
-        notebook = jupytext.read(env.doc2path(env.docname))
-        uses = imported(cell.source for cell in notebook.cells if cell.cell_type == "code")
-    terms = {}
+def definitions(builder, doctree):
+    """The terms that a page's glossaries define, by their anchors: what each shows where it is used."""
+    found = {}
     for item in (item for glossary in doctree.findall(addnodes.glossary) for item in glossary[0]):
-        definition = _definition(app.builder, item)
-        terms |= {name: definition for term in item.findall(nodes.term) for name in term["ids"]}
-    return {"uses": uses, "terms": terms}
+        definition = _definition(builder, item)
+        found |= {name: definition for term in item.findall(nodes.term) for name in term["ids"]}
+    return found
 
 
 def _definition(builder, item):
@@ -105,18 +100,18 @@ def _definition(builder, item):
     return builder.render_partial(nodes.inline("", "", *words.children))["fragment"].strip()
 
 
-def resolve(app, doctree, docname, held, order):
+def resolve(app, doctree, docname, pages, order):
     """Turn what a document names into links, once all documents are known; ``order`` is that of the book."""
     relative = functools.partial(app.builder.get_relative_uri, docname)
-    _link_uses(doctree, held[docname]["uses"], app.env.get_domain("py").objects, relative)
+    _link_uses(doctree, pages[docname].uses, app.env.get_domain("py").objects, relative)
     for entry in doctree.findall(addnodes.desc):
         full = f"{entry[0].get('module')}.{entry[0].get('fullname')}"
-        chapters = [name for name in order if full in held[name]["uses"].values()]
+        chapters = [name for name in order if full in pages[name].uses.values()]
         if chapters:
             entry[-1] += _used_in([(app.env.titles[name].astext(), relative(name)) for name in chapters])
-    if not held[docname]["terms"]:  # the glossary itself needs no second copy of its definitions
-        definitions = {name: text for document in held.values() for name, text in document["terms"].items()}
-        shown = _define_terms(doctree, definitions)
+    if not pages[docname].terms:  # the glossary itself needs no second copy of its definitions
+        known = {name: text for page in pages.values() for name, text in page.terms.items()}
+        shown = _define_terms(doctree, known)
         if any('class="math' in definition for definition in shown):  # or Sphinx leaves MathJax out
             app.env.get_domain("math").data["has_equations"][docname] = True
 

@@ -291,7 +291,7 @@ def test_a_definition_of_more_than_words_is_warned_of_and_shown_in_words(project
         "plain.md:4: WARNING: term not in glossary: 'nonesuch' [ref.term]",
     ]
     shown = "<span>Seen with notes.toy.walk()  alone.</span>"
-    assert project.app.env.notes_held["glossary"]["terms"]["term-wrong"] == shown
+    assert project.app.env.notes_pages["glossary"].terms["term-wrong"] == shown
 
 
 def test_a_chapter_links_what_it_imports_in_words_and_in_code_but_not_in_headings_and_links(project):
