@@ -3,15 +3,19 @@
 PYTHON ?= python3
 LAB ?=
 BENCH ?=
+FIGURE ?=
 PYTEST = .venv/bin/python -m pytest -n 2
 
-.PHONY: help book check test lab bench audit mutants claims-bite faults twice newest clean environment
+.PHONY: help book figure check test lab bench audit mutants claims-bite faults twice newest clean environment
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
 
 book: environment ## run every chapter and build the site
 	.venv/bin/python -m notes.site.build
+
+figure: environment ## draw one figure alone: make figure FIGURE=langevin.bias
+	@.venv/bin/python -m notes.site.figure $(FIGURE)
 
 check: environment ## run the tests that need no build and no browser, a minute: after each edit
 	$(PYTEST) -m "not built"

@@ -20,7 +20,7 @@ from jupyter_cache import get_cache
 from notes import claims, explore
 from notes.site.build import chapters, execute
 from notes.site.dependencies import execution_cache, read
-from notes.site.extension import kernel_environment
+from notes.site.kernels import kernel_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT = ROOT / "benchmarks" / "results" / "threads.md"

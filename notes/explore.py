@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import functools
 import html
 import inspect
 import io
@@ -106,21 +107,39 @@ def explore(figure, *, alt, **controls):
     if not isinstance(alt, str) or not alt.strip():
         raise ValueError("alt must say what is seen in the figure's default state")
     controls = _controls(figure, controls)
-    drawn = {}
-
-    def draw(state):
-        """The frame of a state, a tuple of indices: drawn once."""
-        if state not in drawn:
-            values = {c.name: c.values[i] for c, i in zip(controls, state, strict=True)}
-            drawn[state] = png(figure(**values))
-        return drawn[state]
-
+    draw = _drawn_once(figure, controls)
     default = tuple(c.default for c in controls)
     first = draw(default)
     if os.environ.get(SITE_VARIABLE):
-        display(_for_site(controls, draw, default, alt), raw=True)
+        display(_for_site(figure, controls, draw, default, alt), raw=True)
     else:
         display(_Live(controls, draw, default, alt).bundle(first), raw=True)
+
+
+def default_and_neighbours(figure, controls):
+    """The frames of a figure's default state and of those that are one move of a control away."""
+    controls = _controls(figure, controls)
+    draw = _drawn_once(figure, controls)
+    return [draw(tuple(c.default for c in controls)), *(draw(state) for _, state in _neighbours(controls))]
+
+
+def _drawn_once(figure, controls):
+    """Draws the frame of a state, a tuple of indices."""
+
+    @functools.cache
+    def draw(state):
+        return png(figure(**{c.name: c.values[i] for c, i in zip(controls, state, strict=True)}))
+
+    return draw
+
+
+def _neighbours(controls):
+    """The states that are one move of a control away from the defaults, each with that control."""
+    default = tuple(c.default for c in controls)
+    for position, control in enumerate(controls):
+        for at in (control.default - 1, control.default + 1):
+            if 0 <= at < len(control.values):
+                yield control, (*default[:position], at, *default[position + 1 :])
 
 
 def png(figure):
@@ -157,6 +176,13 @@ def _controls(figure, controls):
 
 def _name(figure):
     return getattr(figure, "__name__", repr(figure))
+
+
+def _where(figure):
+    """The module of a figure function and its name there."""
+    while isinstance(figure, functools.partial):
+        figure = figure.func
+    return [getattr(figure, "__module__", ""), getattr(figure, "__qualname__", "")]
 
 
 def _control(figure, parameters, name, given):
@@ -201,19 +227,18 @@ def _label(value):
     return text.replace("-", "−") if isinstance(value, int | float) else text
 
 
-def _for_site(controls, draw, default, alt):
+def _for_site(figure, controls, draw, default, alt):
     states = list(itertools.product(*(range(len(c.values)) for c in controls)))
     if len(states) > MOST_FRAMES:
         sizes = " × ".join(str(len(c.values)) for c in controls)
         raise ValueError(f"{sizes} = {len(states)} frames are too many for a web figure: at most {MOST_FRAMES}")
-    for position, control in enumerate(controls):
-        for neighbour in (control.default - 1, control.default + 1):
-            state = (*default[:position], neighbour, *default[position + 1 :])
-            if 0 <= neighbour < len(control.values) and draw(state) == draw(default):
-                raise ValueError(
-                    f"control {control.name!r} is dead: from the defaults, {control.labels[control.default]!r} to "
-                    f"{control.labels[neighbour]!r} changes no pixel. Choose defaults at which every control shows"
-                )
+    for control, state in _neighbours(controls):
+        if draw(state) == draw(default):
+            moved = control.labels[state[controls.index(control)]]
+            raise ValueError(
+                f"control {control.name!r} is dead: from the defaults, {control.labels[control.default]!r} to "
+                f"{moved!r} changes no pixel. Choose defaults at which every control shows"
+            )
     encoded = [base64.b64encode(draw(state)).decode() for state in states]
     width, height = Image.open(io.BytesIO(draw(default))).size
     return {
@@ -223,6 +248,7 @@ def _for_site(controls, draw, default, alt):
             "alt": alt,
             "width": width,
             "height": height,
+            "function": _where(figure),
             "controls": [c.for_site() for c in controls],
             "frames": encoded,
         },

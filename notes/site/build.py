@@ -19,7 +19,7 @@ from pathlib import Path
 from notes._extras import needs
 from notes.site import policy
 from notes.site.dependencies import PACKAGE, digest, execution_cache, execution_caches, files_below, read
-from notes.site.extension import kernel_environment
+from notes.site.kernels import ARGUMENTS, kernel_environment
 
 with needs("site"):
     from jupyter_book.cli.main import build as jupyter_book
@@ -55,8 +55,7 @@ def execute(path, root=ROOT):
     client = NotebookClient(
         notebook, timeout=600, record_timing=False, resources={"metadata": {"path": str(path.parent)}}
     )
-    # Without the kernel's warning that the loopback is not encrypted, which says nothing to a reader.
-    client.extra_arguments = ["--IPKernelApp.log_level=ERROR"]
+    client.extra_arguments = ARGUMENTS
     try:
         client.execute()
         problem = None

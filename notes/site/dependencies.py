@@ -105,7 +105,7 @@ def _beside(folder):
 
 def _reached(cells, folder):
     """What cells reach: the files of modules here, the files that they name, and modules from elsewhere."""
-    modules, named, outside, waiting = set(), set(), set(), [(folder, None, tree) for tree in map(_tree, cells)]
+    modules, named, outside, waiting = set(), set(), set(), [(folder, None, tree) for tree in map(syntax, cells)]
     while waiting:
         here, package, tree = waiting.pop()
         names, words = ({"*"}, set()) if tree is None else _mentions(tree, package)
@@ -117,11 +117,11 @@ def _reached(cells, folder):
             outside |= {name.partition(".")[0]} if not files else set()
         for file in {file for file in found if file.suffix == ".py"} - modules:
             modules.add(file)
-            waiting.append((file.parent, _package(file), _tree(file.read_text(encoding="utf-8"))))
+            waiting.append((file.parent, _package(file), syntax(file.read_text(encoding="utf-8"))))
     return modules, named, outside
 
 
-def _tree(source):
+def syntax(source):
     """The syntax of a cell or a module; None where it is not Python's, and so may do anything."""
     if source.lstrip().startswith("%%"):  # a magic of the whole cell, such as %%time
         source = source.lstrip().partition("\n")[2]
@@ -145,7 +145,7 @@ def _mentions(tree, package):
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             words |= {node.value, *node.value.split()}
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "run_line_magic":  # such as %time
-            inner = _tree(getattr(node.args[-1], "value", ""))
+            inner = syntax(getattr(node.args[-1], "value", ""))
             names |= _mentions(inner, package)[0] if inner else set()
         elif getattr(node, "attr", getattr(node, "id", None)) in ANYTHING:
             names.add("*")

@@ -10,11 +10,11 @@ import os
 import shutil
 from pathlib import Path
 
-from notes import explore
 from notes._extras import needs
 from notes.claims import Claim
 from notes.site import links
 from notes.site.dependencies import execution_cache
+from notes.site.kernels import kernel_environment
 from notes.site.outputs import ClaimNode, FigureNode
 
 with needs("site"):
@@ -23,18 +23,14 @@ with needs("site"):
     import markupsafe
     import numpy as np
     from docutils import nodes
+    from sphinx import addnodes
     from sphinx.environment.collectors import EnvironmentCollector
+    from sphinx.ext import viewcode
     from sphinx.util import logging
     from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 _LOGGER = logging.getLogger(__name__)
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True)
-
-
-def kernel_environment():
-    """What a chapter's kernel must see in a build: that it is one, one thread, as kernels run side by side, no bars."""
-    one_thread = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    return {explore.SITE_VARIABLE: "1", **one_thread, "MPLBACKEND": "Agg", "TQDM_DISABLE": "1"}
 
 
 class ClaimsPage(nodes.General, nodes.Element):
@@ -45,11 +41,12 @@ class ClaimQuote(nodes.General, nodes.Element):
     """A claim quoted by its statement, anywhere in the book, until it is known which one that is."""
 
 
-def figure_html(figure, frames, folder):
+def figure_html(figure, frames, folder, code=None, anchor=None):
     """The figure as HTML: a picture that stands without a script, and native controls that book.js brings to life."""
     controls = figure["controls"]
     at, of = [control["default"] for control in controls], [len(control["labels"]) for control in controls]
-    return _render("figure.html", **figure, frames=frames, folder=folder, default=np.ravel_multi_index(at, of))
+    default = np.ravel_multi_index(at, of)
+    return _render("figure.html", **figure, frames=frames, folder=folder, default=default, code=code, anchor=anchor)
 
 
 def _render(template, **values):
@@ -57,7 +54,11 @@ def _render(template, **values):
 
 
 def visit_figure(self, node):
-    self.body.append(figure_html(node["figure"], node["frames"], self.builder.imgpath))
+    code = None
+    if "code" in node:
+        page, place = node["code"]
+        code = f"{self.builder.get_relative_uri(self.builder.current_docname, page)}#{place}"
+    self.body.append(figure_html(node["figure"], node["frames"], self.builder.imgpath, code, node.get("anchor")))
 
 
 def visit_claim(self, node):
@@ -95,11 +96,29 @@ class Page:
     terms: dict[str, str]  # the anchors of the terms that it defines, and their definitions as HTML
 
 
+def _find_code(app, doctree):
+    """Have viewcode show the code of each figure function of the package, as it does for entries of the reference.
+
+    Its page leads back to the first figure that a page makes with the function.
+    """
+    seen = set()
+    for node in doctree.findall(FigureNode):
+        module, name = node["figure"]["function"]
+        entry = addnodes.desc_signature(module=module, fullname=name)
+        if module.startswith("notes."):
+            viewcode.doctree_read(app, addnodes.desc("", entry, domain="py"))
+        for found in entry.findall(viewcode.viewcode_anchor):
+            node["code"] = found["reftarget"], found["refid"]
+            node["anchor"] = "" if node["code"] in seen else f"{module}.{name}"
+            seen.add(node["code"])
+
+
 class Pages(EnvironmentCollector):
     """Notes each page as it is read."""
 
     def process_doc(self, app, doctree):
         notebook = _notebook(app) if "kernelspec" in app.env.metadata[app.env.docname] else None
+        _find_code(app, doctree)
         found = {f"claim-{number}": node for number, node in enumerate(doctree.findall(ClaimNode), start=1)}
         for anchor, node in found.items():
             node["ids"] = [anchor]
@@ -241,6 +260,7 @@ def find_outputs(app, docname, source):
 
 
 def setup(app):
+    app.setup_extension("sphinx.ext.viewcode")
     app.add_node(FigureNode, html=(visit_figure, depart))
     app.add_node(ClaimNode, html=(visit_claim, depart))
     app.add_node(ClaimsPage)

@@ -17,7 +17,7 @@ import pytest
 from nbclient.exceptions import CellTimeoutError
 from sphinx_external_toc.parsing import MalformedError
 
-from notes.site import build, dependencies, extension
+from notes.site import build, dependencies, kernels
 
 HEADER = "---\nkernelspec: {display_name: Python 3, language: python, name: python3}\n---\n"
 RED = "\x1b[1;31m"
@@ -28,7 +28,7 @@ def book(tmp_path, monkeypatch):
     """A book without chapters, in a locale that knows no Umlaut, and this process in its folder."""
     monkeypatch.setattr(io, "text_encoding", lambda encoding, stacklevel=2: encoding or "ascii")
     monkeypatch.chdir(tmp_path)
-    for name in extension.kernel_environment():  # put back afterwards what the build sets
+    for name in kernels.kernel_environment():  # put back afterwards what the build sets
         monkeypatch.setenv(name, "of this test")
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "intro.md").write_text("# No chapter: kernelspec: does not begin a line\n", encoding="utf-8")

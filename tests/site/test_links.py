@@ -22,7 +22,7 @@ from sphinx.util.docutils import docutils_namespace
 
 from notes.site import links
 from notes.site.build import chapters
-from notes.site.extension import kernel_environment
+from notes.site.kernels import kernel_environment
 
 TINY = "tiny/book/tiny.html"
 PAGES = {path.stem: f"site/book/{path.stem}.html" for path in chapters(ROOT)}
