@@ -376,6 +376,11 @@ class TestSite:
         for frame, (height, slope, thick) in zip(data["frames"], states, strict=True):
             assert decoded(frame) == png(line(height=height, slope=slope, thick=thick))
 
+    @pytest.mark.parametrize("figure", [line, functools.partial(line), functools.partial(functools.partial(line), 2)])
+    def test_the_data_say_where_the_figure_function_is(self, site, figure):
+        explore(figure, alt="A line", slope=[0, 0.5])
+        assert site[0][MIME]["function"] == [__name__, "line"]
+
     def test_the_data_describe_picture_and_controls(self, site):
         def figure(step_size=2, time=1, noise=False):
             return line(step_size, time, noise)

@@ -109,7 +109,10 @@ def _reached(cells, folder):
     while waiting:
         here, package, tree = waiting.pop()
         names, words = ({"*"}, set()) if tree is None else _mentions(tree, package)
-        found = set() if package else {file for word in words for at in (folder, here) for file in _named(word, at)}
+        found = set()
+        if not package:  # the words of the package's own modules name no file that a chapter reads
+            found |= {file for word in words for at in (folder, here) for file in _named(word, at)}
+            names |= {word for word in words if word.startswith("notes.")}
         named |= found
         for name in names:
             files = _sources(name, folder)
@@ -149,7 +152,7 @@ def _mentions(tree, package):
             names |= _mentions(inner, package)[0] if inner else set()
         elif getattr(node, "attr", getattr(node, "id", None)) in ANYTHING:
             names.add("*")
-    return names | {word for word in words if word.startswith("notes.")}, words
+    return names, words
 
 
 def _package(file):

@@ -142,6 +142,18 @@ def test_a_picture_that_cannot_be_loaded_is_said_to_be_missing_and_the_next_move
     errors(browser)  # the blocked request, which is what this test is about
 
 
+@pytest.mark.parametrize("page", [page for page in CHAPTERS if page != TINY])
+def test_the_code_of_a_figure_is_one_click_away_and_leads_back(server, page):
+    path = server.file(server.url(page))
+    for figure in soup(path).select(".explore"):
+        target, _, name = figure.select_one("a.explore-code")["href"].partition("#")
+        place = (path.parent / target).resolve()
+        block = soup(place).find(id=name)
+        assert f"def {name}(" in block.get_text()
+        back, _, anchor = block.select_one("a.viewcode-back")["href"].partition("#")
+        assert soup((place.parent / back).resolve()).select_one(f'.explore[id="{anchor}"] a.explore-code')
+
+
 # Play
 
 
