@@ -1,33 +1,50 @@
 """What every public function refuses: bad tensors, by the argument's name, before any work is done."""
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from notes._numbers import count, non_negative, positive, real  # noqa: F401 - one place to check any argument
 
 
-def floating(name, value, like=None):
-    """A tensor or numbers as a floating tensor, of the dtype and on the device of the tensor ``like`` where given.
+def floating(name: str, value: Any, like: Tensor | None = None) -> Tensor:
+    """A tensor, an array or numbers as a floating tensor, of the dtype and on the device of ``like`` where given.
 
     Otherwise floating tensors and arrays keep their dtype, and everything else gets PyTorch's default one.
     """
     try:
-        tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(value)
+        readable = _readable(value)
+        tensor = readable if isinstance(readable, Tensor) else torch.as_tensor(readable)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{name} must be a tensor or numbers, got {type(value).__name__}") from error
+        kind = type(value).__name__ + (f" of {value.dtype}" if hasattr(value, "dtype") else "")
+        raise TypeError(f"{name} must be a tensor or numbers, got {kind}") from error
     if tensor.is_complex() or tensor.dtype == torch.bool:
         raise TypeError(f"{name} must be real numbers, got {tensor.dtype}")
     if like is not None:  # from the value, not the tensor: Python's numbers are not to pass through float32
-        return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+        return torch.as_tensor(readable, dtype=like.dtype, device=like.device)
     return tensor if tensor.is_floating_point() else tensor.to(torch.get_default_dtype())
 
 
-def finite(name, tensor):
+def _readable(value):
+    """What PyTorch takes without a word: arrays in C order, in this machine's bytes, in memory that may be written."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, list | tuple) and any(hasattr(each, "dtype") for each in value):
+        return torch.stack([torch.as_tensor(_readable(each)) for each in value])
+    if hasattr(value, "__array__"):
+        array = value.__array__()
+        return array.astype(array.dtype.newbyteorder("="), order="C")
+    return value
+
+
+def finite(name: str, tensor: Tensor) -> Tensor:
     if not torch.isfinite(tensor).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity in it")
     return tensor
 
 
-def points(name, x, dim=None):
+def points(name: str, x: Any, dim: int | None = None) -> Tensor:
     """Positions: a floating tensor of shape (n, d), with d = ``dim`` where that is given."""
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"{name} must be a torch.Tensor of shape (n, d), got {type(x).__name__}")
@@ -39,7 +56,7 @@ def points(name, x, dim=None):
     return x
 
 
-def even_grid(name, grid):
+def even_grid(name: str, grid: Any) -> Tensor:
     """A one-dimensional, evenly spaced, increasing grid in float64."""
     grid = finite(name, floating(name, grid, like=torch.empty(0, dtype=torch.float64)))
     if grid.ndim != 1 or len(grid) < 3:
@@ -50,12 +67,12 @@ def even_grid(name, grid):
     return grid
 
 
-def function(name, value):
+def function(name: str, value: Any) -> None:
     if not callable(value):
         raise TypeError(f"{name} must be a function, got {type(value).__name__}")
 
 
-def representable(name, value, x):
+def representable(name: str, value: float, x: Tensor) -> float:
     """A number that the dtype of x can hold: it neither overflows there nor becomes zero."""
     held = x.new_tensor(value)
     if not torch.isfinite(held) or (held == 0) != (value == 0):
@@ -63,25 +80,31 @@ def representable(name, value, x):
     return value
 
 
-def same_shape(name, value, x):
+def same_shape(name: str, value: Any, x: Tensor) -> Tensor:
     """The output of a vector field: one row for each row of x."""
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} must return a torch.Tensor, got {type(value).__name__}")
     if value.shape != x.shape:
         raise ValueError(f"{name} must return the shape of its input {tuple(x.shape)}, got {tuple(value.shape)}")
-    return value
+    return _real(name, value)
 
 
-def one_each(name, value, x):
+def one_each(name: str, value: Any, x: Tensor) -> Tensor:
     """The output of a log-density: one number for each row of x."""
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} must return a torch.Tensor, got {type(value).__name__}")
     if value.shape != x.shape[:1]:
         raise ValueError(f"{name} must return one number a row, shape {tuple(x.shape[:1])}, got {tuple(value.shape)}")
+    return _real(name, value)
+
+
+def _real(name, value):
+    if value.is_complex():
+        raise TypeError(f"{name} must return real numbers, got {value.dtype}")
     return value
 
 
-def on_device(generator, device):
+def on_device(generator: torch.Generator | None, device: torch.device | str) -> None:
     """A generator draws on its own device: refuse one that lives elsewhere."""
     if generator is None:
         return

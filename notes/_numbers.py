@@ -2,9 +2,10 @@
 
 import math
 import numbers
+from typing import Any
 
 
-def number(name, value):
+def number(name: str, value: Any) -> float:
     """A real number, or a 0-dim tensor or array of one, as a float; NaN and infinity pass."""
     if getattr(value, "ndim", None) == 0:
         value = value.item()
@@ -13,7 +14,7 @@ def number(name, value):
     return float(value)
 
 
-def real(name, value):
+def real(name: str, value: Any) -> float:
     """A finite number as a float."""
     value = number(name, value)
     if not math.isfinite(value):
@@ -21,21 +22,21 @@ def real(name, value):
     return value
 
 
-def positive(name, value):
+def positive(name: str, value: Any) -> float:
     value = real(name, value)
     if value <= 0:
         raise ValueError(f"{name} must be positive, got {value}")
     return value
 
 
-def non_negative(name, value):
+def non_negative(name: str, value: Any) -> float:
     value = real(name, value)
     if value < 0:
         raise ValueError(f"{name} must not be negative, got {value}")
     return value
 
 
-def count(name, value, least=1):
+def count(name: str, value: Any, least: int = 1) -> int:
     """A whole number that is at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be a whole number, got {type(value).__name__} {value!r}")

@@ -1,29 +1,48 @@
 """Networks for score fields: smooth functions with as many outputs as inputs."""
 
 import itertools
+import math
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from notes import _arguments as check
+from notes._threads import one_thread
+
+__all__ = ["ScoreNetwork"]
+
+_PRODUCTS = 32  # multiply-adds of a matrix product that take as long as one number elsewhere, as one_thread counts
 
 
 class ScoreNetwork(torch.nn.Module):
     r"""A field s_θ: a fully connected network (n, d) → (n, d) with ``depth`` hidden layers and SiLU between them.
 
-    The weights begin uniform within :math:`\pm 1/\sqrt{\text{inputs}}` of each layer, PyTorch's own rule, in float32;
-    ``.to(torch.float64)`` makes another of it. SiLU is smooth, as a score is, so that
+    The weights begin uniform within :math:`\pm 1/\sqrt{\text{inputs}}` of each layer, PyTorch's own rule, in PyTorch's
+    default dtype; ``.to(torch.float64)`` makes another of it. SiLU is smooth, as a score is, so that
     :func:`~notes.score_matching.implicit` and :func:`~notes.score_matching.sliced` can differentiate the field: with
-    ReLU they would see pieces of planes.
+    ReLU they would see pieces of planes. Where points and weights are few it computes on one thread.
 
     Parameters
     ----------
-    dim : d, of the points and of the field.
-    width : units of each hidden layer.
-    depth : hidden layers, at least 1.
-    generator : of the initial weights, on the CPU; None is torch's default one.
+    dim : int
+        d, of the points and of the field.
+    width : int
+        Units of each hidden layer.
+    depth : int
+        Hidden layers, at least 1.
+    generator : torch.Generator, optional
+        Of the initial weights, on the CPU; None is torch's default one.
 
-    Example
-    -------
+    Raises
+    ------
+    ValueError
+        A size below 1, or a generator on another device.
+    TypeError
+        A size that is no whole number.
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.networks import ScoreNetwork
     >>> model = ScoreNetwork(2, generator=torch.Generator().manual_seed(0))
@@ -33,7 +52,7 @@ class ScoreNetwork(torch.nn.Module):
     33666
     """
 
-    def __init__(self, dim, *, width=128, depth=3, generator=None):
+    def __init__(self, dim: int, *, width: int = 128, depth: int = 3, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.dim = check.count("dim", dim)
         width, depth = check.count("width", width), check.count("depth", depth)
@@ -46,12 +65,30 @@ class ScoreNetwork(torch.nn.Module):
                 torch.nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)
             layers += [layer, torch.nn.SiLU()]
         self.layers = torch.nn.Sequential(*layers[:-1])
+        self._products = sum(inputs * outputs for inputs, outputs in itertools.pairwise(sizes))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """The field at the points x, (n, d) → (n, d), in the network's dtype; one calls the network itself.
 
-        Example
+        Parameters
+        ----------
+        x : (n, d) Tensor
+            Points, in the network's dtype.
+
+        Returns
         -------
+        (n, d) Tensor
+            The field, one row a point.
+
+        Raises
+        ------
+        ValueError
+            Points of another shape.
+        TypeError
+            Points of another dtype.
+
+        Examples
+        --------
         >>> import torch
         >>> from notes.networks import ScoreNetwork
         >>> ScoreNetwork(1).double()(torch.zeros(1, 1))
@@ -61,4 +98,10 @@ class ScoreNetwork(torch.nn.Module):
         dtype = self.layers[0].weight.dtype
         if check.points("x", x, self.dim).dtype != dtype:
             raise TypeError(f"x must be {dtype}, as the network is, got {x.dtype}")
-        return self.layers(x)
+        with one_thread(work(self, len(x))):
+            return self.layers(x)
+
+
+def work(model: Any, n: int) -> float:
+    """What a model costs on n points, as :class:`one_thread` counts: infinity for one that is not the package's."""
+    return n * model._products / _PRODUCTS if type(model) is ScoreNetwork else math.inf

@@ -1,16 +1,40 @@
 """The objectives from which a score is learned, and the divergence by which it is judged.
 
 A model is any callable (n, d) → (n, d), one row a point, each row's output a function of that row alone. Every loss is
-the mean over rows of the sum over dimensions, with the ½, as a 0-dim tensor.
+the mean over rows of the sum over dimensions, with the ½, as a 0-dim tensor: in the dtype of the points or of the
+model's output, whichever is wider, and at least in float32. Points and noise levels are constants: no gradient flows to
+them. Where autograd is off, under ``torch.no_grad`` or ``torch.inference_mode``, a loss keeps no graph. A model that
+gives NaN or infinity gives a loss that is not finite.
+
+Each objective is called as ``objective(model, x, what it needs, generator=generator)``, and so
+:func:`~notes.training.train` takes each, or a ``partial`` of it. One without chance in it takes a ``generator`` and
+ignores it.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from notes import _arguments as check
+from notes._threads import one_thread
 from notes.mixtures import kernel_density
+from notes.networks import work
+
+__all__ = [
+    "Losses",
+    "by_quadrature",
+    "by_sampling",
+    "denoising",
+    "explicit",
+    "fisher_divergence",
+    "implicit",
+    "sliced",
+]
+
+Field = Callable[[Tensor], Tensor]
 
 _FINE = 8  # nodes of a quadrature along each σ: between isolated data ‖∇log q‖² is far less smooth than q
 _REACH = 9  # its grid goes so many σ beyond the data: what lies outside is below 1e-16 of the whole
@@ -26,8 +50,8 @@ class Losses(NamedTuple):
 
     Four 0-dim tensors, in one over squared units of the data; the last one knows nothing of the model.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import torch
     >>> from notes.score_matching import by_quadrature
     >>> clean = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
@@ -36,21 +60,42 @@ class Losses(NamedTuple):
     [0.2752, 0.5, 0.2248, 0.2248]
     """
 
-    explicit: torch.Tensor
-    denoising: torch.Tensor
-    difference: torch.Tensor
-    constant: torch.Tensor
+    explicit: Tensor
+    denoising: Tensor
+    difference: Tensor
+    constant: Tensor
 
 
-def explicit(model, x, target_score, *, generator=None):
+def explicit(model: Field, x: Tensor, target_score: Field, *, generator: torch.Generator | None = None) -> Tensor:
     r"""Explicit score matching: half the squared distance to a score that is known.
 
     .. math:: J(\theta) = \tfrac12\, \mathbb{E}_x \lVert s_\theta(x) - \nabla \log q(x) \rVert^2
 
-    ``target_score`` is a callable like ``model``; ``x`` is (n, d), drawn from q.
+    Parameters
+    ----------
+    model : callable
+        The field s_θ, (n, d) → (n, d).
+    x : (n, d) Tensor
+        Points drawn from q.
+    target_score : callable
+        The score of q, (n, d) → (n, d).
+    generator : torch.Generator, optional
+        Ignored: there is no chance in it.
 
-    Example
+    Returns
     -------
+    Tensor
+        The loss, 0-dim, in one over squared units of x.
+
+    Raises
+    ------
+    ValueError
+        Bad input, by name; a field of another shape.
+    TypeError
+        Input of another kind, by name.
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.score_matching import explicit
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
@@ -61,18 +106,42 @@ def explicit(model, x, target_score, *, generator=None):
     return 0.5 * _squared_distance(_field("model", model, x), _field("target_score", target_score, x))
 
 
-def denoising(model, x, sigma, *, generator=None):
+def denoising(model: Field, x: Tensor, sigma: float | Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     r"""Denoising score matching: regression of the noise that was added, scaled.
 
     .. math:: J(\theta) = \tfrac12\, \mathbb{E} \Bigl\lVert s_\theta(x' + \sigma z) + \frac{z}{\sigma} \Bigr\rVert^2
 
-    ``x`` is (n, d), the clean points x′; ``sigma`` a positive number in its units, or (n,), one for each row;
-    z ~ N(0, I). The minimiser is the score of the law of x′ + σz, and the loss there is not zero.
+    with z ~ N(0, I). The minimiser is the score of the law of x′ + σz, and the loss there is not zero.
 
-    Source: Vincent (2011).
+    Parameters
+    ----------
+    model : callable
+        The field s_θ, (n, d) → (n, d).
+    x : (n, d) Tensor
+        The clean points x′.
+    sigma : float or (n,) Tensor
+        σ > 0 in units of x: a number, or one for each row.
+    generator : torch.Generator, optional
+        Of the noise, on the device of x; None is torch's default one.
 
-    Example
+    Returns
     -------
+    Tensor
+        The loss, 0-dim, in one over squared units of x.
+
+    Raises
+    ------
+    ValueError
+        Bad input, by name; a field of another shape.
+    TypeError
+        Input of another kind, by name.
+
+    References
+    ----------
+    Vincent (2011), https://doi.org/10.1162/NECO_a_00142.
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.score_matching import denoising
     >>> generator = torch.Generator().manual_seed(0)
@@ -81,13 +150,15 @@ def denoising(model, x, sigma, *, generator=None):
     >>> print(f"{loss:.2f}")  # at the minimiser, the score of N(0, 2)
     0.25
     """
-    x, sigma = _points("x", x), _noise_std(sigma, x)
+    x = _points("x", x)
     noise = _noise(x, generator)
-    return 0.5 * _squared_distance(_field("model", model, x + sigma * noise), -noise / sigma)
+    sigma = _noise_std(sigma, noise)
+    with one_thread(noise.numel()):
+        noisy, target = (x + sigma * noise).to(x.dtype), -noise / sigma
+    return 0.5 * _squared_distance(_field("model", model, noisy), target)
 
 
-@torch.enable_grad()
-def implicit(model, x, *, generator=None):
+def implicit(model: Field, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     r"""Implicit score matching: the explicit loss less a constant, with no score to aim at.
 
     .. math::
@@ -95,37 +166,85 @@ def implicit(model, x, *, generator=None):
        J(\theta) &= \mathbb{E}_x \bigl[ \nabla \cdot s_\theta(x) + \tfrac12 \lVert s_\theta(x) \rVert^2 \bigr] \\
        J_{\text{explicit}} &= J + \tfrac12\, \mathbb{E}_x \lVert \nabla \log p(x) \rVert^2
 
-    ``x`` is (n, d), drawn from a p with p·s_θ → 0 at infinity. The divergence takes d backward passes.
+    The divergence takes d backward passes.
 
-    Source: Hyvärinen (2005).
+    Parameters
+    ----------
+    model : callable
+        The field s_θ, (n, d) → (n, d), differentiable in x.
+    x : (n, d) Tensor
+        Points drawn from a p with p·s_θ → 0 at infinity.
+    generator : torch.Generator, optional
+        Ignored: there is no chance in it.
 
-    Example
+    Returns
     -------
+    Tensor
+        The loss, 0-dim, in one over squared units of x.
+
+    Raises
+    ------
+    ValueError
+        Bad input, by name; a field of another shape, or one that does not depend on x.
+    TypeError
+        Input of another kind, by name.
+
+    References
+    ----------
+    Hyvärinen (2005), https://jmlr.org/papers/v6/hyvarinen05a.html.
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.score_matching import implicit
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
     >>> implicit(lambda x: -x, x).item()  # −2 + ½ · (1 + 4) / 2
     -0.75
     """
-    x, score = _with_gradient(model, x)
-    divergence = sum(_derivative(column.sum(), x)[:, i].mean() for i, column in enumerate(score.unbind(1)))
-    return divergence + 0.5 * score.square().sum(1).mean()
+
+    def divergence(x, score, slopes):
+        return sum(slopes(column.sum())[:, i].mean() for i, column in enumerate(score.unbind(1)))
+
+    return _by_divergence(model, x, divergence)
 
 
-@torch.enable_grad()
-def sliced(model, x, n_projections=1, *, generator=None):
+def sliced(model: Field, x: Tensor, n_projections: int = 1, *, generator: torch.Generator | None = None) -> Tensor:
     r"""Sliced score matching, in its form of lower variance: the divergence along random directions only.
 
     .. math:: J(\theta) = \mathbb{E}_{x, v} \bigl[ v^\top (\nabla s_\theta)\, v
        + \tfrac12 \lVert s_\theta \rVert^2 \bigr]
 
-    ``x`` is (n, d); each row has ``n_projections`` directions v ~ N(0, I) of its own. Its mean over them is
-    :func:`implicit`.
+    Each row has directions v ~ N(0, I) of its own. Its mean over them is :func:`implicit`.
 
-    Source: Song, Garg, Shi & Ermon (2020), where it is called SSM-VR.
+    Parameters
+    ----------
+    model : callable
+        The field s_θ, (n, d) → (n, d), differentiable in x.
+    x : (n, d) Tensor
+        Points drawn from a p with p·s_θ → 0 at infinity.
+    n_projections : int
+        Directions of each row, and backward passes.
+    generator : torch.Generator, optional
+        Of the directions, on the device of x; None is torch's default one.
 
-    Example
+    Returns
     -------
+    Tensor
+        The loss, 0-dim, in one over squared units of x.
+
+    Raises
+    ------
+    ValueError
+        Bad input, by name; a field of another shape, or one that does not depend on x.
+    TypeError
+        Input of another kind, by name.
+
+    References
+    ----------
+    Song, Garg, Shi & Ermon (2020), https://arxiv.org/abs/1905.07088, where it is called SSM-VR.
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.score_matching import sliced
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(50_000, 1)
@@ -135,15 +254,18 @@ def sliced(model, x, n_projections=1, *, generator=None):
     -1.5
     """
     n_projections = check.count("n_projections", n_projections)
-    x, score = _with_gradient(model, x)
-    slope = 0
-    for _ in range(n_projections):
-        direction = _noise(x, generator)
-        slope = slope + (direction * _derivative((direction * score).sum(), x)).sum(1).mean() / n_projections
-    return slope + 0.5 * score.square().sum(1).mean()
+
+    def divergence(x, score, slopes):
+        total = 0
+        for _ in range(n_projections):
+            direction = _noise(x, generator)
+            total = total + (direction * slopes((direction * score).sum())).sum(1).mean()
+        return total / n_projections
+
+    return _by_divergence(model, x, divergence)
 
 
-def fisher_divergence(model_score, true_score, x, *, relative=False):
+def fisher_divergence(model_score: Field, true_score: Field, x: Tensor, *, relative: bool = False) -> Tensor:
     r"""The mean squared distance of two fields at the points x; without the ½ of the losses.
 
     .. math::
@@ -151,11 +273,31 @@ def fisher_divergence(model_score, true_score, x, *, relative=False):
        F &= \mathbb{E}_x \lVert a(x) - b(x) \rVert^2 \\
        F_{\text{relative}} &= F \big/ \mathbb{E}_x \lVert b(x) \rVert^2
 
-    ``x`` is (n, d); where it is drawn from decides where the fields are compared. 0-dim, in one over its units squared;
-    relative, a pure number: 1 for the field that is zero everywhere.
+    Parameters
+    ----------
+    model_score : callable
+        The field a, (n, d) → (n, d).
+    true_score : callable
+        The field b, (n, d) → (n, d).
+    x : (n, d) Tensor
+        Points: where they are drawn from decides where the fields are compared.
+    relative : bool
+        Whether to divide by the size of b.
 
-    Example
+    Returns
     -------
+    Tensor
+        0-dim, in one over squared units of x; relative, a pure number: 1 for the field that is zero everywhere.
+
+    Raises
+    ------
+    ValueError
+        Bad input, by name; a field of another shape; relative to a field that is zero at all points.
+    TypeError
+        Input of another kind, by name.
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.score_matching import fisher_divergence
     >>> x = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
@@ -163,17 +305,17 @@ def fisher_divergence(model_score, true_score, x, *, relative=False):
     tensor(0.2500)
     """
     x = _points("x", x)
-    truth = _field("true_score", true_score, x)
-    distance = _squared_distance(_field("model_score", model_score, x), truth)
+    truth, field = _field("true_score", true_score, x), _field("model_score", model_score, x)
     if not relative:
-        return distance
-    size = truth.square().sum(1).mean()
-    if size == 0:
-        raise ValueError("true_score is zero at every x: a divergence relative to it is not defined")
-    return distance / size
+        return _squared_distance(field, truth)
+    largest = truth.detach().abs().max()  # in its units no square leaves the dtype
+    if largest == 0:
+        raise ValueError("true_score is zero at all points: there is nothing to be relative to")
+    field, truth = field / largest, truth / largest
+    return _squared_distance(field, truth) / _squared_distance(truth, torch.zeros_like(truth))
 
 
-def by_quadrature(model, clean, sigma):
+def by_quadrature(model: Field, clean: Tensor, sigma: float) -> Losses:
     r"""Both losses on finite data and the constant between them, by quadrature, in one or two dimensions.
 
     .. math:: J_{\text{ESM}} &= \int \tfrac12 \lVert s_\theta - \nabla \log q \rVert^2 \, q\, dx \\
@@ -181,14 +323,34 @@ def by_quadrature(model, clean, sigma):
        &\qquad\quad \cdot q(x \mid x_m)\, dx
 
     with :math:`q(x \mid x_m) = \mathcal{N}(x;\, x_m, \sigma^2 I)` and q their mean, the kernel density estimate with
-    h = σ. ``clean`` is (M, d), the :math:`x_m`, with d = 1 or 2; take float64, for the sums are no better than its
-    dtype. Both integrals are sums over one even grid of nodes at most σ/8 apart. For a ``model`` as smooth as q all
+    h = σ. Both integrals are sums over one even grid of nodes at most σ/8 apart. For a ``model`` as smooth as q all
     four are off by less than 1e-10 of J_DSM or of d/2σ², whichever is larger, and difference and constant agree to
-    rounding. ValueError where that takes more than 2²⁰ nodes. Differentiable in the parameters of ``model``; where that
-    is not wanted, ``torch.no_grad`` keeps the memory small. Returns :class:`Losses`.
+    rounding. Differentiable in the parameters of ``model``; where that is not wanted, ``torch.no_grad`` keeps the
+    memory small.
 
-    Example
+    Parameters
+    ----------
+    model : callable
+        The field s_θ, (n, d) → (n, d).
+    clean : (M, d) Tensor
+        The data :math:`x_m`, with d = 1 or 2; take float64, for the sums are no better than its dtype.
+    sigma : float
+        σ > 0 in units of the data.
+
+    Returns
     -------
+    Losses
+        Both losses, their difference and the constant.
+
+    Raises
+    ------
+    ValueError
+        Bad input, by name; a field of another shape; a σ so small that more than 2²⁰ nodes would be needed.
+    TypeError
+        Input of another kind, by name; data in half precision.
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.score_matching import by_quadrature
     >>> clean = torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
@@ -216,24 +378,53 @@ def by_quadrature(model, clean, sigma):
     explicit = denoising = size = 0
     for x in torch.cartesian_prod(*axes).reshape(-1, dim).split(max(1, _PAIRS // len(clean))):
         score, target = _field("model", model, x), kernels.score(x)
-        pull = (clean[:, None] - x) / sigma**2  # ∇ log q(x | x_m), (M, nodes, d)
-        joint = scale * torch.exp(-0.5 * sigma**2 * pull.square().sum(2))
-        weight = joint.sum(0)
-        explicit = explicit + (weight * _half_square(score - target)).sum()
-        denoising = denoising + (joint * _half_square(score - pull)).sum()
-        size = size + (weight * _half_square(target)).sum()
+        with one_thread(clean.numel() * len(x)):
+            pull = (clean[:, None] - x) / sigma**2  # ∇ log q(x | x_m), (M, nodes, d)
+            joint = scale * torch.exp(-0.5 * sigma**2 * pull.square().sum(2))
+            weight = joint.sum(0)
+            explicit = explicit + (weight * _half_square(score - target)).sum()
+            denoising = denoising + (joint * _half_square(score - pull)).sum()
+            size = size + (weight * _half_square(target)).sum()
     return Losses(explicit, denoising, denoising - explicit, dim / (2 * sigma**2) - size)
 
 
-def by_sampling(model, clean, sigma, n, *, generator=None):
+def by_sampling(
+    model: Field, clean: Tensor, sigma: float, n: int, *, generator: torch.Generator | None = None
+) -> tuple[Losses, Losses]:
     r"""Both losses on finite data and the constant between them, from n noisy points, with their standard errors.
 
-    Everything is measured at the same points x = x′ + σz, x′ drawn from the rows of ``clean`` (M, d), in any d; the
-    difference and the constant thus have errors of their own. Takes memory for all n points at once. Returns two
-    :class:`Losses`: the means and their standard errors.
+    Everything is measured at the same points x = x′ + σz, x′ drawn from the rows of ``clean``, in any d; the difference
+    and the constant thus have errors of their own. Takes memory for all n points at once.
 
-    Example
+    Parameters
+    ----------
+    model : callable
+        The field s_θ, (n, d) → (n, d).
+    clean : (M, d) Tensor
+        The data.
+    sigma : float
+        σ > 0 in units of the data.
+    n : int
+        Noisy points, at least 2.
+    generator : torch.Generator, optional
+        Of the points, on the device of the data; None is torch's default one.
+
+    Returns
     -------
+    means : Losses
+        Both losses, their difference and the constant.
+    errors : Losses
+        The standard error of each.
+
+    Raises
+    ------
+    ValueError
+        Bad input, by name; a field of another shape.
+    TypeError
+        Input of another kind, by name; data in half precision.
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.score_matching import by_sampling
     >>> generator = torch.Generator().manual_seed(0)
@@ -247,31 +438,61 @@ def by_sampling(model, clean, sigma, n, *, generator=None):
     check.on_device(generator, clean.device)
     drawn = clean[torch.randint(len(clean), (n,), generator=generator, device=clean.device)]
     noise = _noise(drawn, generator)
-    x, target = drawn + sigma * noise, -noise / sigma
+    with one_thread(noise.numel()):
+        x, target = drawn + sigma * noise, -noise / sigma
     score, mean_target = _field("model", model, x), kernel_density(clean, sigma).score(x)
-    explicit, denoising = _half_square(score - mean_target), _half_square(score - target)
-    constant = _half_square(target) - _half_square(mean_target)
-    rows = explicit, denoising, denoising - explicit, constant
-    return Losses(*(row.mean() for row in rows)), Losses(*(row.std() / n**0.5 for row in rows))
+    with one_thread(noise.numel()):
+        explicit, denoising = _half_square(score - mean_target), _half_square(score - target)
+        constant = _half_square(target) - _half_square(mean_target)
+        rows = explicit, denoising, denoising - explicit, constant
+        return Losses(*(row.mean() for row in rows)), Losses(*(row.std() / n**0.5 for row in rows))
+
+
+def _by_divergence(model, x, divergence):
+    """The mean of ∇ · s + ½ ‖s‖², with derivatives in x also where autograd is off; there without a graph."""
+    x = _points("x", x)
+    keep = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    with torch.inference_mode(False), torch.enable_grad():
+        x = x.clone().requires_grad_()
+        score = _field("model", model, x)
+        if not score.requires_grad:
+            raise ValueError("model must be differentiable in x, got an output that does not depend on it")
+
+        def slopes(output):
+            (slope,) = torch.autograd.grad(output, x, create_graph=keep, retain_graph=True, materialize_grads=True)
+            return _wide(slope)
+
+        with one_thread(work(model, len(x))):
+            loss = divergence(x, score, slopes)
+        with one_thread(x.numel()):
+            loss = loss + 0.5 * score.square().sum(1).mean()
+    return loss if keep else loss.detach()
 
 
 def _points(name, x):
+    """Points as constants."""
     check.finite(name, check.points(name, x))
     if len(x) == 0:
         raise ValueError(f"{name} must have at least one row, got shape {tuple(x.shape)}")
-    return x
+    return x.detach()
 
 
 def _field(name, field, x):
+    """A field's output, at least in float32. It sees points of its own, the same whatever their layout in memory."""
     check.function(name, field)
-    return check.same_shape(name, field(x), x)
+    return _wide(check.same_shape(name, field(x.clone(memory_format=torch.contiguous_format)), x))
+
+
+def _wide(x):
+    """At least in float32: in half precision squares overflow and sums are lost."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _noise_std(sigma, x):
     """A number, or one a row of x as a column."""
     if getattr(sigma, "ndim", 0) == 0:
         return check.representable("sigma", check.positive("sigma", sigma), x)
-    sigma = check.finite("sigma", check.floating("sigma", sigma, like=x))
+    sigma = check.finite("sigma", check.floating("sigma", sigma, like=x)).detach()
     if sigma.shape != x.shape[:1]:
         raise ValueError(f"sigma must be a number or have shape ({len(x)},), got {tuple(sigma.shape)}")
     if (sigma <= 0).any():
@@ -282,6 +503,8 @@ def _noise_std(sigma, x):
 def _kernels(clean, sigma):
     """Gaussians around the data: σ, σ² and 1/σ² must neither overflow nor become zero."""
     clean = _points("clean", clean)
+    if clean.dtype != _wide(clean).dtype:
+        raise TypeError(f"clean must be float32 or float64, for the sums are no better, got {clean.dtype}")
     sigma = check.representable("sigma", check.positive("sigma", sigma), clean)
     for name, value in (("sigma²", sigma * sigma), ("1/sigma²", 1 / sigma / sigma)):
         check.representable(name, check.positive(name, value), clean)
@@ -293,22 +516,12 @@ def _half_square(v):
 
 
 def _squared_distance(a, b):
-    return (a - b).square().sum(1).mean()
+    with one_thread(a.numel()):
+        return (a - b).square().sum(1).mean()
 
 
 def _noise(x, generator):
+    """Standard normal numbers in the shape of x, at least in float32."""
     check.on_device(generator, x.device)
-    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-
-
-def _with_gradient(model, x):
-    """The points as a leaf, and the model's field there."""
-    x = _points("x", x).detach().requires_grad_()
-    score = _field("model", model, x)
-    if not score.requires_grad:
-        raise ValueError("model must be differentiable in x, got an output that does not depend on it")
-    return x, score
-
-
-def _derivative(output, x):
-    return torch.autograd.grad(output, x, create_graph=True, materialize_grads=True)[0]
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return torch.randn(x.shape, generator=generator, dtype=dtype, device=x.device)

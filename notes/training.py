@@ -1,49 +1,95 @@
 """One loop that trains any model by any objective."""
 
+import inspect
 import math
 import os
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from notes import _arguments as check
+from notes._threads import one_thread
+from notes.networks import work
+
+__all__ = ["train"]
 
 
-@torch.enable_grad()
-def train(model, loss, n_steps, *, data, batch_size=512, lr=5e-3, generator=None, callback=None):
+class _Adam(torch.optim.Adam):
+    """PyTorch's own, less the guards for its compiler: their import takes longer than many a training."""
+
+    add_param_group = inspect.unwrap(torch.optim.Adam.add_param_group)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.Adam.step))
+
+
+def train(
+    model: torch.nn.Module,
+    loss: Callable[..., Tensor],
+    n_steps: int,
+    *,
+    data: Any,
+    batch_size: int = 512,
+    lr: float = 5e-3,
+    generator: torch.Generator | None = None,
+    callback: Callable[[int, float], Any] | None = None,
+) -> Tensor:
     r"""Train a model by stochastic gradient descent on an objective: Adam, its rate falling to zero along a cosine.
 
     .. math:: \text{rate}(k) = \text{lr} \cdot \tfrac12 \Bigl(1 + \cos \frac{\pi k}{\text{n\_steps}}\Bigr)
 
-    for k = 0, 1, … Ctrl-C ends it early, with a warning, the model as far as it got and the losses so far.
+    for k = 0, 1, … Ctrl-C ends it early, with a warning, the model as far as it got and the losses so far. The
+    parameters' ``grad`` is theirs again afterwards; the mode of the model, training or evaluation, is the caller's.
+
+    ``generator`` decides the batches and what the loss draws with it, such as noise. Chance in the model itself, such
+    as dropout, follows PyTorch's global seed: ``torch.manual_seed`` before the call makes that the same again.
 
     Parameters
     ----------
-    model : a torch.nn.Module, trained in place.
-    loss : called in each step as ``loss(model, x, generator=generator)`` with a batch x (batch_size, d); returns a
-        0-dim tensor. An objective without chance in it takes ``generator`` and ignores it.
-    n_steps : steps, each on a fresh batch.
-    data : (M, d), finite, of which rows are drawn with replacement; or anything with ``sample(n, generator)``.
-    batch_size, lr : rows of a batch; the rate of the first step.
-    generator : of the batches, passed on to the loss. With one, equal arguments give equal weights; None is torch's
-        default one.
-    callback : called after each step as ``callback(step, loss)``, step from 1, loss a number.
+    model : torch.nn.Module
+        Trained in place: what of its parameters requires a gradient, all of that in float32 or float64. In lower
+        precision small steps are lost; ``torch.autocast`` around the call computes in it all the same.
+    loss : callable
+        Called in each step as ``loss(model, x, generator=generator)`` with a batch x (batch_size, d); returns a 0-dim
+        tensor. Each objective of :mod:`notes.score_matching` is one, or a ``partial`` of it.
+    n_steps : int
+        Steps, each on a fresh batch.
+    data : (M, d) Tensor or anything with ``sample(n, generator)``
+        Finite rows, drawn with replacement; or what draws a batch. Constants: no gradient flows to them.
+    batch_size : int
+        Rows of a batch.
+    lr : float
+        The rate of the first step.
+    generator : torch.Generator, optional
+        Of the batches, passed on to the loss. With one, equal arguments give equal weights; None is torch's default
+        one.
+    callback : callable, optional
+        Called after each step as ``callback(step, loss)``, step from 1, loss a number.
 
     Returns
     -------
-    (n_steps,) : the loss on each step's batch, before the step.
+    (n_steps,) Tensor
+        The loss on each step's batch, before the step.
 
     Raises
     ------
-    ValueError, TypeError : bad input, by name.
-    FloatingPointError : a loss or a gradient that is not finite, with the step; the model then has the weights with
-        which the last finite loss was computed.
+    ValueError
+        Bad input, by name; a loss that does not depend on the parameters.
+    TypeError
+        Input of another kind, by name.
+    FloatingPointError
+        A loss or a gradient that is not finite, with the step; the model then has the weights and buffers of the last
+        update.
 
-    Sources: Kingma & Ba (2015), arXiv 1412.6980; Loshchilov & Hutter (2017), arXiv 1608.03983, for the cosine.
+    References
+    ----------
+    Kingma & Ba (2015), https://arxiv.org/abs/1412.6980; Loshchilov & Hutter (2017), https://arxiv.org/abs/1608.03983,
+    for the cosine.
 
-    Example
-    -------
+    Examples
+    --------
     >>> from functools import partial
     >>> import torch
     >>> from notes.networks import ScoreNetwork
@@ -57,11 +103,7 @@ def train(model, loss, n_steps, *, data, batch_size=512, lr=5e-3, generator=None
     >>> (losses[-50:].mean() < losses[:50].mean()).item()
     True
     """
-    if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    if not parameters:
-        raise ValueError("model must have parameters to train, got none that requires a gradient")
+    parameters = _parameters(model)
     check.function("loss", loss)
     if callback is not None:
         check.function("callback", callback)
@@ -69,67 +111,98 @@ def train(model, loss, n_steps, *, data, batch_size=512, lr=5e-3, generator=None
     lr = check.representable("lr", check.positive("lr", lr), parameters[0])
     check.on_device(generator, parameters[0].device)
     batch = _batches(data, batch_size, generator)
-    adam = torch.optim.Adam(parameters, lr=lr, fused=True)
+    before = [parameter.grad for parameter in parameters]
     losses = []
-    kept = [tensor.clone() for tensor in _state(model)]
     # In a notebook and a terminal only; and not where tqdm is switched off, as in a build of the book.
     quiet = True if os.environ.get("TQDM_DISABLE") else None
     progress = tqdm(range(1, n_steps + 1), desc="training", unit="step", leave=False, disable=quiet)
     try:
-        for step in progress:
-            value = loss(model, batch(), generator=generator)
-            number = _number(value)
-            if not math.isfinite(number):
-                _copy(kept, _state(model))
-                raise FloatingPointError(f"the loss became {number} {_where(step, n_steps, lr)}")
-            losses.append(number)
-            _copy(_state(model), kept)
-            adam.param_groups[0]["lr"] = 0.5 * lr * (1 + math.cos(math.pi * (step - 1) / n_steps))
-            adam.zero_grad()
-            value.backward()
-            size = torch.nn.utils.clip_grad_norm_(parameters, math.inf)  # clips nothing, and tells the norm
-            if not torch.isfinite(size):
-                raise FloatingPointError(f"the gradient became {size:g} {_where(step, n_steps, lr)}")
-            adam.step()
-            if callback is not None:
-                callback(step, number)
+        with torch.inference_mode(False), torch.enable_grad():
+            adam = _Adam(parameters, lr=lr, fused=True)
+            cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, n_steps)
+            for step in progress:
+                buffers = [buffer.clone() for buffer in model.buffers()]
+                where = (
+                    f"at step {step} of {n_steps} with lr={lr:g}; the model has the weights of the last update. "
+                    "A smaller lr helps where the loss grew before"
+                )
+                try:
+                    losses.append(_step(model, loss, batch(), generator, parameters, adam, where))
+                except BaseException:  # with the weights of the last update go its buffers
+                    for buffer, kept in zip(model.buffers(), buffers, strict=False):
+                        buffer.data.copy_(kept)
+                    raise
+                cosine.step()
+                if callback is not None:
+                    callback(step, losses[-1])
     except KeyboardInterrupt:
-        warnings.warn(f"training was interrupted after {len(losses)} of {n_steps} steps", stacklevel=3)
+        warnings.warn(f"training was interrupted after {len(losses)} of {n_steps} steps", stacklevel=2)
     finally:
         progress.close()
+        for parameter, gradient in zip(parameters, before, strict=True):
+            parameter.grad = gradient
     return torch.tensor(losses, dtype=parameters[0].dtype)
 
 
+def _step(model, loss, x, generator, parameters, adam, where):
+    """One update of the parameters. Returns the loss before it."""
+    torch.clear_autocast_cache()  # or autocast computes with the weights of the first step
+    value = loss(model, x, generator=generator)
+    number = _number(value)
+    if not math.isfinite(number):
+        raise FloatingPointError(f"the loss became {number} {where}")
+    for parameter in parameters:
+        parameter.grad = None
+    with one_thread(work(model, len(x))):
+        value.backward(inputs=parameters)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if not gradients:
+        raise ValueError("loss must depend on the model's parameters, got one without a gradient in them")
+    with one_thread(sum(gradient.numel() for gradient in gradients)):
+        size = torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]).sum()
+        if not torch.isfinite(size):
+            raise FloatingPointError(f"the gradient became {size:g} {where}")
+        adam.step()
+    return number
+
+
+def _parameters(model):
+    """What is trained of a model."""
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ValueError("model must have parameters to train, got none that requires a gradient")
+    for parameter in parameters:
+        if parameter.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"model must have its parameters in float32 or float64 to train, got {parameter.dtype}")
+        if parameter.is_inference():
+            raise ValueError("model must be made outside torch.inference_mode to train, got parameters made in it")
+    return parameters
+
+
 def _batches(data, batch_size, generator):
-    """A function that draws a batch."""
+    """A function that draws a batch: constants, whose layout in memory is always the same."""
     if hasattr(data, "sample"):
-        return lambda: data.sample(batch_size, generator)
-    check.finite("data", check.points("data", data))
-    if len(data) == 0:
-        raise ValueError(f"data must have at least one row, got shape {tuple(data.shape)}")
-    return lambda: data[torch.randint(len(data), (batch_size,), generator=generator, device=data.device)]
+
+        def draw():
+            return check.points("what data.sample returns", data.sample(batch_size, generator))
+
+    else:
+        check.finite("data", check.points("data", data))
+        if len(data) == 0:
+            raise ValueError(f"data must have at least one row, got shape {tuple(data.shape)}")
+
+        def draw():
+            return data[torch.randint(len(data), (batch_size,), generator=generator, device=data.device)]
+
+    return lambda: draw().detach().clone(memory_format=torch.contiguous_format)
 
 
 def _number(value):
-    if not isinstance(value, torch.Tensor) or value.ndim > 0:
-        got = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+    if not isinstance(value, Tensor) or value.ndim > 0:
+        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"loss must return a 0-dim tensor, got {got}")
     if not value.requires_grad:
         raise ValueError("loss must depend on the model's parameters, got one without a gradient")
     return value.item()
-
-
-def _where(step, n_steps, lr):
-    return (
-        f"at step {step} of {n_steps} with lr={lr:g}; the model has the weights of the last finite loss. "
-        "A smaller lr helps where the loss grew before"
-    )
-
-
-def _state(model):
-    return [tensor.detach() for tensor in (*model.parameters(), *model.buffers())]
-
-
-def _copy(source, target):
-    for old, new in zip(source, target, strict=True):
-        new.copy_(old)
