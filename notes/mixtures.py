@@ -389,7 +389,7 @@ def _spread(data):
 
 def _along(curve, std):
     """One component of equal weight at each point of a curve."""
-    return GaussianMixture(torch.stack(curve, dim=1).float(), check.positive("std", std))
+    return GaussianMixture(torch.stack(curve, dim=1).to(torch.get_default_dtype()), check.positive("std", std))
 
 
 def two_moons(n_components=40, std=0.12):
