@@ -450,10 +450,9 @@ def by_sampling(
 
 def _by_divergence(model, x, divergence):
     """The mean of ∇ · s + ½ ‖s‖², with derivatives in x also where autograd is off; there without a graph."""
-    x = _points("x", x)
     keep = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
     with torch.inference_mode(False), torch.enable_grad():
-        x = x.clone().requires_grad_()
+        x = _points("x", x).requires_grad_()
         score = _field("model", model, x)
         if not score.requires_grad:
             raise ValueError("model must be differentiable in x, got an output that does not depend on it")
@@ -470,17 +469,17 @@ def _by_divergence(model, x, divergence):
 
 
 def _points(name, x):
-    """Points as constants."""
+    """Points as constants, the same whatever their layout in memory."""
     check.finite(name, check.points(name, x))
     if len(x) == 0:
         raise ValueError(f"{name} must have at least one row, got shape {tuple(x.shape)}")
-    return x.detach()
+    return x.detach().clone(memory_format=torch.contiguous_format)
 
 
 def _field(name, field, x):
-    """A field's output, at least in float32. It sees points of its own, the same whatever their layout in memory."""
+    """A field's output, at least in float32. The points that it sees are its own, should it write into them."""
     check.function(name, field)
-    return _wide(check.same_shape(name, field(x.clone(memory_format=torch.contiguous_format)), x))
+    return _wide(check.same_shape(name, field(x.clone()), x))
 
 
 def _wide(x):

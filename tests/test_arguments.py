@@ -19,6 +19,21 @@ class Elsewhere(torch.Generator):
     ("call", "error", "message"),
     [
         (lambda: check.floating("x", "wide"), TypeError, "x must be a tensor or numbers, got str"),
+        (
+            lambda: check.floating("x", np.array([1], dtype=object)),
+            TypeError,
+            "x must be a tensor or numbers, got ndarray of object",
+        ),
+        (
+            lambda: check.floating("x", [np.zeros(2), np.zeros(3)]),
+            TypeError,
+            "x must be a tensor or numbers, got list",
+        ),
+        (
+            lambda: check.same_shape("x", X * 1j, X),
+            TypeError,
+            "x must return real numbers, got torch.complex64",
+        ),
         (lambda: check.floating("x", [1j]), TypeError, "x must be real numbers, got torch.complex64"),
         (lambda: check.finite("x", X / 0), ValueError, "x must be finite, got NaN or infinity in it"),
         (
@@ -75,6 +90,64 @@ def test_a_bad_argument_is_named_with_what_was_given(call, error, message):
     with pytest.raises(error) as caught:
         call()
     assert str(caught.value) == message
+
+
+def read_only(array):
+    array.setflags(write=False)
+    return array
+
+
+NUMBERS = np.arange(6.0)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("like", [None, X, X.double()])
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [
+        (NUMBERS[::-1].copy()[::-1], torch.float64),
+        (NUMBERS.astype(">f8"), torch.float64),
+        (NUMBERS.astype(">f4"), torch.float32),
+        (NUMBERS.astype(np.float16), torch.float16),
+        (read_only(NUMBERS.copy()), torch.float64),
+        (np.repeat(NUMBERS, 2)[::2], torch.float64),
+        (NUMBERS.astype(">i4"), None),
+        (NUMBERS.astype(np.uint16), None),
+        (list(NUMBERS), torch.float64),
+        (list(torch.arange(6.0)), torch.float32),
+        (range(6), None),
+        (tuple(range(6)), None),
+    ],
+)
+def test_numbers_are_taken_as_they_lie_in_memory(value, dtype, like):
+    for default in (torch.float32, torch.float64):
+        try:
+            torch.set_default_dtype(default)
+            tensor = check.floating("x", value, like=like)
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert tensor.dtype == (like.dtype if like is not None else dtype or default)
+        assert tensor.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_of_arrays_and_of_tensors_are_a_matrix():
+    for rows in ([NUMBERS, NUMBERS[::-1]], [torch.arange(6.0), torch.arange(5.0, -1, -1)]):
+        assert check.floating("x", rows).tolist() == [[0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0]]
+    assert check.floating("x", np.asfortranarray(np.stack([NUMBERS, -NUMBERS]))).is_contiguous()
+
+
+def test_an_array_that_changes_later_changes_nothing():
+    array = NUMBERS.copy()
+    tensor = check.floating("x", array)
+    array[:] = 0
+    assert tensor.tolist() == NUMBERS.tolist()
+
+
+def test_a_list_of_tensors_keeps_its_gradient():
+    value = torch.ones((), requires_grad=True)
+    assert check.floating("x", [value, 2 * value]).sum().backward() is None
+    assert value.grad == 3
 
 
 def test_a_grid_has_at_least_three_points():

@@ -1,5 +1,7 @@
 """The objectives against their formulas, closed forms on Gaussians, and each other."""
 
+import copy
+import inspect
 import itertools
 import math
 
@@ -11,6 +13,7 @@ import torch
 
 from notes import score_matching
 from notes.mixtures import GaussianMixture, kernel_density
+from notes.networks import ScoreNetwork
 from notes.score_matching import (
     Losses,
     by_quadrature,
@@ -426,6 +429,161 @@ class TestDifferentiation:
         x = points(5, 2)
         expected = loss(p.score, x, generator=seeded(24))
         torch.testing.assert_close(loss(model, x, generator=seeded(24)), expected, rtol=1e-10, atol=1e-10)
+
+
+ALL = {
+    **LOSSES,
+    "by_quadrature": lambda model, x: by_quadrature(model, x, 0.5)[0],
+    "by_sampling": lambda model, x: by_sampling(model, x, 0.5, 9, generator=seeded(4))[0][0],
+}
+of_all = pytest.mark.parametrize("loss", ALL.values(), ids=ALL)
+
+
+@pytest.mark.parametrize("objective", [explicit, denoising, implicit, sliced])
+def test_every_objective_is_called_as_train_calls_it(objective):
+    model, x, *needs, generator = inspect.signature(objective).parameters.values()
+    assert (model.name, x.name, generator.name) == ("model", "x", "generator")
+    assert all(each.kind is each.POSITIONAL_OR_KEYWORD for each in (model, x, *needs))
+    assert (generator.kind, generator.default) == (generator.KEYWORD_ONLY, None)
+
+
+class TestAutograd:
+    @of_all
+    @pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+    def test_nothing_is_kept_where_it_is_off(self, loss, off):
+        net, p = ScoreNetwork(2, width=4, generator=seeded(5)), mixture(2)
+
+        def by_autograd(x):  # switches it on for itself, as a score does that is a gradient
+            with torch.inference_mode(False), torch.enable_grad():
+                x = x.clone().requires_grad_()
+                return torch.autograd.grad(p.log_prob(x).sum(), x, create_graph=True)[0] + 0 * x
+
+        for model, x in [(net, points(5, 2, torch.float32)), (by_autograd, points(5, 2))]:
+            if model is by_autograd and loss in (LOSSES["implicit"], LOSSES["sliced"]):
+                continue  # whose points must be those that it is given
+            expected = loss(model, x).detach()
+            with off():
+                value = loss(model, x)
+            assert value.grad_fn is None
+            assert not value.requires_grad
+            torch.testing.assert_close(value, expected, rtol=1e-6, atol=0)
+
+    @of_all
+    def test_tensors_made_in_inference_mode_are_taken_in_it_and_out_of_it(self, loss):
+        net, p = ScoreNetwork(2, width=4, generator=seeded(5)), mixture(2)
+        for model, plain in [(net, points(5, 2, torch.float32)), (p.score, points(5, 2))]:
+            expected = loss(model, plain).detach()
+            with torch.inference_mode():
+                x = plain.clone()
+                inside = loss(model, x).clone()
+            torch.testing.assert_close(inside, expected, rtol=1e-6, atol=0)
+            outside = loss(model, x)
+            torch.testing.assert_close(outside.detach(), expected, rtol=1e-6, atol=0)
+            if model is net:
+                outside.backward()
+                assert all(parameter.grad is not None for parameter in net.parameters())
+
+    @of_all
+    def test_points_and_noise_levels_are_constants(self, loss):
+        net, leaf = ScoreNetwork(2, width=4, generator=seeded(5)), points(5, 2, torch.float32).requires_grad_()
+        for x in (leaf, 2 * leaf, leaf.double().float()):
+            for _ in range(2):  # a graph of the user's would be gone the second time
+                loss(net, x).backward()
+        sigma = torch.full((5,), 0.5, requires_grad=True)
+        denoising(net, leaf, sigma).backward()
+        assert leaf.grad is sigma.grad is None
+
+    @of_all
+    def test_no_loss_writes_a_gradient_or_the_mode_of_a_model(self, loss):
+        net = ScoreNetwork(2, width=4, generator=seeded(5)).eval()
+        loss(net, points(5, 2, torch.float32))
+        assert all(parameter.grad is None and parameter.requires_grad for parameter in net.parameters())
+        assert not net.training
+
+
+@of_all
+def test_equal_points_give_equal_losses_whatever_their_layout(loss):
+    net = ScoreNetwork(2, width=64, generator=seeded(6))
+    x = points(40, 2, torch.float32)
+    padded = torch.zeros(41, 3)
+    padded[1:, 1:] = x
+    expected = loss(net, x)
+    for other in (x.T.contiguous().T, padded[1:, 1:], torch.cat([x.new_zeros(1), x.flatten()])[1:].view(40, 2)):
+        assert torch.equal(other, x)
+        assert torch.equal(loss(net, other), expected)
+    assert torch.equal(loss(net, x[:1].expand(40, 2)), loss(net, x[:1].repeat(40, 1)))
+
+
+@pytest.mark.parametrize(
+    "name", ["explicit", "denoising", "fisher_divergence", "relative", "by_quadrature", "by_sampling"]
+)
+def test_a_model_that_writes_into_its_points_spoils_neither_them_nor_the_target(name):
+    x = points(5, 2)
+    before = x.clone()
+    assert torch.equal(ALL[name](lambda y: y.mul_(-3), x), ALL[name](lambda y: -3 * y, x))
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+class TestHalfPrecision:
+    # A hundred rows of squares of 1e4 leave float16, and 100 000 rows what bfloat16 can count.
+    @of_every_loss
+    def test_gives_what_single_gives_to_its_own_accuracy(self, loss, dtype):
+        single = ScoreNetwork(2, width=16, generator=seeded(7))
+        half, x = copy.deepcopy(single).to(dtype), points(100_000, 2).to(dtype)
+        for size in (1, 1000):
+            expected = loss(lambda y: size * single(y), x.float())  # noqa: B023
+            measured = loss(lambda y: size * half(y), x)  # noqa: B023
+            with torch.autocast("cpu", dtype=dtype):
+                cast = loss(lambda y: size * single(y), x.float())  # noqa: B023
+            for value in (measured, cast):
+                assert value.dtype == torch.float32
+                assert value.item() == pytest.approx(expected.item(), rel=4 * torch.finfo(dtype).eps)
+
+    @pytest.mark.parametrize("losses", [by_quadrature, lambda *a: by_sampling(*a, 9)])
+    def test_is_refused_where_the_sums_are_the_point(self, losses, dtype):
+        with pytest.raises(TypeError, match=r"^clean must be float32 or float64"):
+            losses(torch.zeros_like, points(5, 2).to(dtype), 0.5)
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-20, 1e20, 1e30])
+def test_a_relative_divergence_has_no_units(unit):
+    x = points(20, 2, torch.float32)
+    measured = fisher_divergence(lambda y: -1.5 * unit * y, lambda y: -unit * y, x, relative=True)
+    assert measured.item() == pytest.approx(0.25, rel=1e-5)
+
+
+@of_every_loss
+def test_a_model_that_gives_complex_numbers_is_refused(loss):
+    with pytest.raises(TypeError, match=r"^(model|model_score) must return real numbers, got torch.complex"):
+        loss(lambda y: y * 1j, points(5, 2))
+
+
+@of_all
+def test_the_arithmetic_of_a_loss_is_on_one_thread_and_the_model_on_the_users(loss, monkeypatch):
+    seen, inside = [], []
+
+    class Counted(score_matching.one_thread):
+        def __enter__(self):
+            super().__enter__()
+            inside.append(torch.get_num_threads())
+
+    def model(x):
+        seen.append(torch.get_num_threads())
+        return -x
+
+    monkeypatch.setattr(score_matching, "one_thread", Counted)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        loss(model, points(5, 2))
+        with pytest.raises(ZeroDivisionError):
+            loss(lambda x: 1 / 0, points(5, 2))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {2}
+    assert inside.count(1) >= 1
 
 
 BAD_POINTS = [

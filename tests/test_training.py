@@ -1,8 +1,11 @@
 """The training loop: what it draws, what it steps, what it hands back, and how it stops."""
 
+import copy
 import io
 import math
+import subprocess
 import sys
+from functools import partial
 
 import nbclient
 import nbformat
@@ -11,7 +14,7 @@ import pytest
 import scipy.stats
 import torch
 
-from notes.mixtures import GaussianMixture, rings
+from notes.mixtures import GaussianMixture, rings, two_moons
 from notes.networks import ScoreNetwork
 from notes.score_matching import denoising, explicit, fisher_divergence, implicit, sliced
 from notes.training import train
@@ -121,15 +124,180 @@ class TestReproducibility:
         assert torch.equal(*runs)
         assert torch.equal(weights(fresh), weights(used))
 
-    def test_it_trains_where_gradients_are_off(self):
+    @pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+    @pytest.mark.parametrize("loss", [by_denoising, implicit])
+    def test_it_trains_where_gradients_are_off(self, off, loss):
         runs = []
-        for context in (torch.enable_grad, torch.no_grad):
+        for context in (torch.enable_grad, off):
             model = network()
             with context():
-                runs.append((train(model, by_denoising, 5, data=DATA, generator=seeded(2)), weights(model)))
+                losses = train(model, loss, 5, data=DATA.clone(), generator=seeded(2))
+            runs.append((losses, weights(model)))
         assert torch.equal(runs[0][0], runs[1][0])
         assert torch.equal(runs[0][1], runs[1][1])
         assert torch.is_grad_enabled()
+
+    @pytest.mark.parametrize("layout", [lambda x: x.T.contiguous().T, lambda x: torch.cat([x, x], 1)[:, :2]])
+    def test_the_layout_of_the_data_does_not_matter(self, layout):
+        class Sampled:
+            def __init__(self, data):
+                self.data = data
+
+            def sample(self, n, generator=None):
+                return self.data[:n]
+
+        wide = ScoreNetwork(2, width=64, generator=seeded(1))
+        start = copy.deepcopy(wide.state_dict())
+        for held in (lambda data: data, Sampled):
+            runs = []
+            for data in (DATA, layout(DATA)):
+                assert torch.equal(data, DATA)
+                wide.load_state_dict(start)
+                loss = lambda model, x, generator: model(x).square().sum()  # noqa: E731
+                train(wide, loss, 5, data=held(data), batch_size=30, generator=seeded(2))
+                runs.append(weights(wide))
+            assert torch.equal(*runs)
+
+    def test_chance_in_the_model_follows_the_global_seed(self):
+        # As the docstring says: the generator does not reach it.
+        runs = []
+        with torch.random.fork_rng(devices=[]):
+            for seed in (0, 0, 1):
+                torch.manual_seed(seed)
+                model = torch.nn.Sequential(network(), torch.nn.Dropout(0.5))
+                runs.append(train(model, by_denoising, 5, data=DATA, generator=seeded(2)))
+        assert torch.equal(runs[0], runs[1])
+        assert not torch.equal(runs[0], runs[2])
+
+
+OBJECTIVES = {
+    "explicit": partial(explicit, target_score=lambda x: -x),
+    "denoising": by_denoising,
+    "implicit": implicit,
+    "sliced": sliced,
+}
+
+
+class TestNothingBehindTheUsersBack:
+    @pytest.mark.parametrize("loss", OBJECTIVES.values(), ids=OBJECTIVES)
+    def test_data_are_constants(self, loss):
+        leaf, scale = DATA.clone().requires_grad_(), torch.ones(2, requires_grad=True)
+
+        class Sampled:
+            drawn = torch.cat([DATA] * 20) * scale
+
+            def sample(self, n, generator=None):
+                return self.drawn[:n]
+
+        for data in (leaf, leaf * scale, Sampled()):
+            train(network(), loss, 3, data=data, generator=seeded(3))
+        assert leaf.grad is scale.grad is None
+
+    def test_gradients_go_to_the_model_alone_and_are_gone_afterwards(self):
+        model, teacher = network(), network(2)
+        model(DATA).sum().backward()  # a gradient of the user's own
+        mine = [parameter.grad for parameter in model.parameters()]
+        copies = [gradient.clone() for gradient in mine]
+        train(model, partial(explicit, target_score=teacher), 3, data=DATA, generator=seeded(3))
+        assert all(parameter.grad is None for parameter in teacher.parameters())
+        for parameter, gradient, kept in zip(model.parameters(), mine, copies, strict=True):
+            assert parameter.grad is gradient
+            assert torch.equal(gradient, kept)
+
+    def test_threads_are_the_users_in_what_is_the_users(self):
+        theirs, ours = [], []
+
+        class Own(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.theta = torch.nn.Parameter(torch.ones(2))
+
+            def forward(self, x):
+                theirs.append(torch.get_num_threads())
+                out = self.theta * x
+                out.register_hook(lambda gradient: theirs.append(torch.get_num_threads()))
+                return out
+
+        def teacher(x):
+            theirs.append(torch.get_num_threads())
+            return -x
+
+        def stepped(adam, args, kwargs):
+            ours.append(torch.get_num_threads())
+
+        before = torch.get_num_threads()
+        handle = torch.optim.optimizer.register_optimizer_step_pre_hook(stepped)
+        try:
+            torch.set_num_threads(2)
+            small, large = network(), ScoreNetwork(2, width=600, generator=seeded(1))
+            small.layers[1].register_full_backward_hook(lambda *args: ours.append(torch.get_num_threads()))
+            small.layers[1].register_forward_hook(lambda *args: ours.append(torch.get_num_threads()))
+            large.layers[1].register_forward_hook(lambda *args: theirs.append(torch.get_num_threads()))
+            for model in (Own(), small):
+                callback = lambda step, value: theirs.append(torch.get_num_threads())  # noqa: E731
+                train(model, partial(explicit, target_score=teacher), 3, data=DATA, callback=callback)
+            large(torch.zeros(512, 2))
+            for stop in (interrupted, not_a_number, without_finite_gradient):
+                with (
+                    pytest.warns(UserWarning, match="at|after")
+                    if stop is interrupted
+                    else pytest.raises(ArithmeticError)
+                ):
+                    train(network(), At(2, stop), 3, data=DATA)
+                assert torch.get_num_threads() == 2
+        finally:
+            handle.remove()
+            torch.set_num_threads(before)
+        assert set(theirs) == {2}
+        assert len(theirs) == 3 * 2 + 2 * 3 + 2 * 3 + 1
+        assert set(ours) == {1}
+        assert (
+            len(ours) == 2 * 3 + 2 * 3 + 3
+        )  # both models' steps, the small one's passes, and one step before each stop
+
+
+class TestPrecision:
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_half_is_refused_and_autocast_learns_as_single_does(self, dtype):
+        with pytest.raises(TypeError, match=f"^model must have its parameters in float32 or float64 .* got {dtype}"):
+            train(network().to(dtype), by_denoising, 1, data=DATA.to(dtype))
+        data, losses = torch.randn(1000, 2, generator=seeded(4)), []
+        for enabled in (False, True):
+            model = ScoreNetwork(2, width=32, generator=seeded(5))
+            with torch.autocast("cpu", dtype=dtype, enabled=enabled):
+                losses.append(train(model, partial(denoising, sigma=0.5), 200, data=data, generator=seeded(6)))
+        # With the weights of the first step, which autocast keeps, they would not fall.
+        assert losses[0][-20:].mean() < 0.95 * losses[0][:5].mean()
+        torch.testing.assert_close(losses[1], losses[0], rtol=8 * torch.finfo(dtype).eps, atol=0)
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    def test_everything_is_in_the_default_dtype_unless_said(self, dtype):
+        before = torch.get_default_dtype()
+        try:
+            torch.set_default_dtype(dtype)
+            data, model = two_moons().sample(100, seeded(1)), ScoreNetwork(2, generator=seeded(2))
+            losses = train(model, partial(denoising, sigma=0.1), 3, data=data, generator=seeded(3))
+            assert data.dtype == model(data).dtype == losses.dtype == dtype
+        finally:
+            torch.set_default_dtype(before)
+
+    def test_a_model_made_in_inference_mode_is_refused(self):
+        with torch.inference_mode():
+            model = network()
+        with pytest.raises(ValueError, match=r"^model must be made outside torch\.inference_mode"):
+            train(model, by_denoising, 1, data=DATA)
+
+
+def test_the_first_training_of_a_process_does_not_wait_for_a_compiler():
+    code = (
+        "import sys, torch\n"
+        "from notes.networks import ScoreNetwork\n"
+        "from notes.score_matching import implicit\n"
+        "from notes.training import train\n"
+        "train(ScoreNetwork(2, width=4), implicit, 2, data=torch.zeros(4, 2))\n"
+        "print(sorted({'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 class TestLearning:
@@ -148,16 +316,20 @@ class TestLearning:
         assert losses[-100:].mean() < losses[:100].mean()
 
     objectives = {  # noqa: RUF012 - a table
-        "explicit": lambda p: lambda model, x, generator: explicit(model, x, p.score),
-        "denoising": lambda p: lambda model, x, generator: denoising(model, x, 0.2, generator=generator),
-        "implicit": lambda p: lambda model, x, generator: implicit(model, x),
-        "sliced": lambda p: lambda model, x, generator: sliced(model, x, 1, generator=generator),
+        "explicit": lambda p: partial(explicit, target_score=p.score),
+        "denoising": lambda p: partial(denoising, sigma=0.2),
+        "denoising, a level a row": lambda p: (
+            lambda model, x, generator: denoising(model, x, torch.full((len(x),), 0.2), generator=generator)
+        ),
+        "implicit": lambda p: implicit,
+        "sliced": lambda p: sliced,
+        "sliced twice": lambda p: partial(sliced, n_projections=2),
     }
 
     @pytest.mark.parametrize("name", objectives)
     def test_every_objective_leads_to_the_score(self, name):
         p = GaussianMixture([[-1.0, 0.0], [1.0, 0.5]], 0.8)
-        truth = p.smoothed(0.2) if name == "denoising" else p
+        truth = p.smoothed(0.2) if name.startswith("denoising") else p
         model = ScoreNetwork(2, width=32, depth=2, generator=seeded(6))
         x, loss = truth.sample(5000, seeded(7)), self.objectives[name](p)
 
@@ -501,6 +673,7 @@ def plain(model, x, *, generator):
         ({"loss": lambda model, x, generator: None}, "loss", TypeError),
         ({"loss": lambda model, x, generator: model(x).square().mean().detach()}, "loss", ValueError),
         ({"loss": lambda model, x, generator: x.sum()}, "loss", ValueError),
+        ({"loss": lambda model, x, generator: x.sum() * torch.ones((), requires_grad=True)}, "loss", ValueError),
         ({"n_steps": 0}, "n_steps", ValueError),
         ({"n_steps": -1}, "n_steps", ValueError),
         ({"n_steps": 2.0}, "n_steps", TypeError),
