@@ -60,9 +60,10 @@ class ScoreNetwork(torch.nn.Module):
         sizes = [self.dim, *[width] * depth, self.dim]
         layers = []
         for inputs, outputs in itertools.pairwise(sizes):
-            layer = torch.nn.utils.skip_init(torch.nn.Linear, inputs, outputs)
-            for parameter in layer.parameters():
-                torch.nn.init.uniform_(parameter, -(inputs**-0.5), inputs**-0.5, generator=generator)
+            layer = torch.nn.Linear(inputs, outputs, device="meta")  # draws nothing from the global generator
+            for name, shape in (("weight", (outputs, inputs)), ("bias", (outputs,))):
+                values = torch.empty(shape, device="cpu").uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
+                setattr(layer, name, torch.nn.Parameter(values))
             layers += [layer, torch.nn.SiLU()]
         self.layers = torch.nn.Sequential(*layers[:-1])
         self._products = sum(inputs * outputs for inputs, outputs in itertools.pairwise(sizes))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from notes.mixtures import GaussianMixture, rings, two_moons
 from notes.networks import ScoreNetwork
@@ -226,7 +227,7 @@ class TestNothingBehindTheUsersBack:
             ours.append(torch.get_num_threads())
 
         before = torch.get_num_threads()
-        handle = torch.optim.optimizer.register_optimizer_step_pre_hook(stepped)
+        handle = register_optimizer_step_pre_hook(stepped)
         try:
             torch.set_num_threads(2)
             small, large = network(), ScoreNetwork(2, width=600, generator=seeded(1))
