@@ -1,6 +1,8 @@
 """One thread for small work: on a busy machine a second one is waited for longer than it saves."""
 
+import math
 from types import TracebackType
+from typing import Any
 
 import torch
 
@@ -20,7 +22,7 @@ class one_thread:
 
     Parameters
     ----------
-    work : int
+    work : float
         Numbers that a step computes with: for a mixture points × components × dimensions.
 
     Examples
@@ -32,7 +34,7 @@ class one_thread:
     1
     """
 
-    def __init__(self, work: int) -> None:
+    def __init__(self, work: float) -> None:
         self._small = work < _MUCH
 
     def __enter__(self) -> None:
@@ -49,3 +51,8 @@ class one_thread:
     ) -> None:
         if self._small and self._before > 1:
             torch.set_num_threads(self._before)
+
+
+def work_of(model: Any, n: int) -> float:
+    """What n points cost in a model of the package; infinity in any other, whose threads are the user's to choose."""
+    return getattr(model, "_work", lambda n: math.inf)(n)

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -99,10 +98,9 @@ class ScoreNetwork(torch.nn.Module):
         dtype = self.layers[0].weight.dtype
         if check.points("x", x, self.dim).dtype != dtype:
             raise TypeError(f"x must be {dtype}, as the network is, got {x.dtype}")
-        with one_thread(work(self, len(x))):
+        with one_thread(self._work(len(x))):
             return self.layers(x)
 
-
-def work(model: Any, n: int) -> float:
-    """What a model costs on n points, as :class:`one_thread` counts: infinity for one that is not the package's."""
-    return n * model._products / _PRODUCTS if type(model) is ScoreNetwork else math.inf
+    def _work(self, n: int) -> float:
+        """What n points cost, as :class:`one_thread` counts; infinity for what others made of this class."""
+        return n * self._products / _PRODUCTS if type(self) is ScoreNetwork else math.inf

@@ -19,9 +19,8 @@ import torch
 from torch import Tensor
 
 from notes import _arguments as check
-from notes._threads import one_thread
+from notes._threads import one_thread, work_of
 from notes.mixtures import kernel_density
-from notes.networks import work
 
 __all__ = [
     "Losses",
@@ -461,7 +460,7 @@ def _by_divergence(model, x, divergence):
             (slope,) = torch.autograd.grad(output, x, create_graph=keep, retain_graph=True, materialize_grads=True)
             return _wide(slope)
 
-        with one_thread(work(model, len(x))):
+        with one_thread(work_of(model, len(x))):
             loss = divergence(x, score, slopes)
         with one_thread(x.numel()):
             loss = loss + 0.5 * score.square().sum(1).mean()

@@ -12,8 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from notes import _arguments as check
-from notes._threads import one_thread
-from notes.networks import work
+from notes._threads import one_thread, work_of
 
 __all__ = ["train"]
 
@@ -153,7 +152,7 @@ def _step(model, loss, x, generator, parameters, adam, where):
         raise FloatingPointError(f"the loss became {number} {where}")
     for parameter in parameters:
         parameter.grad = None
-    with one_thread(work(model, len(x))):
+    with one_thread(work_of(model, len(x))):
         value.backward(inputs=parameters)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not gradients:
