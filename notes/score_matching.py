@@ -428,7 +428,10 @@ def by_sampling(
     >>> from notes.score_matching import by_sampling
     >>> generator = torch.Generator().manual_seed(0)
     >>> clean = torch.randn(50, 10, generator=generator)
-    >>> means, errors = by_sampling(torch.sin, clean, 0.7, 100_000, generator=generator)
+    >>> model, sigma, n = torch.sin, 0.7, 100_000
+    >>> means, errors = by_sampling(
+    ...     model, clean, sigma, n, generator=generator
+    ... )
     >>> abs(means.difference - means.constant) < 5 * errors.difference
     tensor(True)
     """

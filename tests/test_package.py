@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import itertools
 import json
 import re
 import subprocess
@@ -133,6 +134,81 @@ def test_the_figures_package_re_exports_nothing_either():
 def test_a_module_says_what_it_is(name):
     if name not in ("notes.figures", "notes.site"):
         assert ast.get_docstring(ast.parse(SOURCES[name].read_text(encoding="utf-8"))), name
+
+
+# What has names for others: not the packages themselves, nor what is private as a whole.
+OFFERS = sorted(name for name, path in SOURCES.items() if not path.name.startswith("_"))
+SECTIONS = ["Parameters", "Returns", "Raises", "References", "Examples"]
+
+
+def defined(name):
+    """The public functions, classes and methods that a module defines, by their names in it, as syntax."""
+    found, kinds = {}, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    waiting = [("", ast.parse(SOURCES[name].read_text(encoding="utf-8")))]
+    while waiting:
+        prefix, owner = waiting.pop()
+        for node in owner.body:
+            if isinstance(node, kinds) and (not node.name.startswith("_") or node.name == "__init__"):
+                found[prefix + node.name] = node
+                if isinstance(node, ast.ClassDef):
+                    waiting.append((f"{prefix}{node.name}.", node))
+    return found
+
+
+def sections(docstring):
+    """The sections of a docstring in NumPy's form, in their order: a name and its lines."""
+    pieces = re.split(r"(?m)^(\w[\w ]*)\n-{3,}$", docstring)
+    return {name: lines.strip("\n").splitlines() for name, lines in zip(pieces[1::2], pieces[2::2], strict=True)}
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_a_module_names_what_it_offers(name):
+    (offered,) = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(SOURCES[name].read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+    ]
+    assert {each for each in defined(name) if "." not in each} <= set(offered)
+    assert len(offered) == len(set(offered))
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_every_public_function_is_annotated(name):
+    for full, node in defined(name).items():
+        if isinstance(node, ast.ClassDef):
+            continue
+        arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs + [node.args.vararg, node.args.kwarg]
+        bare = [each.arg for each in arguments if each and not each.annotation and each.arg not in ("self", "cls")]
+        assert not bare, f"{full} has {bare} without a type"
+        assert node.returns, f"{full} does not say what it returns"
+
+
+@pytest.mark.parametrize("name", sorted(MATHEMATICS))
+def test_docstrings_have_the_form_that_sphinx_reads(name):
+    for full, node in defined(name).items():
+        owner = node
+        if full.endswith(".__init__"):  # a class tells of its arguments itself
+            owner = defined(name)[full.removesuffix(".__init__")]
+        text = ast.get_docstring(owner)
+        assert text, full
+        assert not re.search(r"(?m)^(Sources?:|Example$)", text), full
+        said = sections(text)
+        assert list(said) == [each for each in SECTIONS if each in said], full
+        assert "Examples" in said, full
+        for section in {"Parameters", "Returns", "Raises"} & set(said):
+            heads = [line for line in said[section] if line and not line.startswith(" ")]
+            below = [after for line, after in itertools.pairwise(said[section]) if line in heads]
+            assert len(below) == len(heads), f"{full}: {section}"
+            assert all(line.startswith("    ") for line in below), f"{full}: {section}"
+            if section == "Raises":
+                assert all(re.fullmatch(r"[A-Z]\w+(Error|Warning)", head) for head in heads), full
+            if section == "Parameters":
+                assert all(re.fullmatch(r"[\w, ]+ : .+", head) for head in heads), full
+        if "Parameters" in said and not isinstance(node, ast.ClassDef):
+            arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
+            names = [each.arg for each in arguments if each.arg != "self"]
+            heads = [line.partition(" : ")[0] for line in said["Parameters"] if line and not line.startswith(" ")]
+            assert ", ".join(heads).split(", ") == names, full
 
 
 @pytest.mark.parametrize("name", sorted(SOURCES))

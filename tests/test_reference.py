@@ -51,7 +51,7 @@ def test_the_modules_are_those_of_the_package():
 def test_the_example_of_an_entry_runs_and_gives_what_it_says(full, monkeypatch):
     test = examples(full)
     assert test.examples, f"{full} has no example"
-    lines = test.docstring.partition("\nExample\n")[2].splitlines()
+    lines = test.docstring.partition("\nExamples\n")[2].splitlines()
     assert max(map(len, lines)) <= WIDEST
     for name in ONLY:  # as IPython shows it where it has no pictures
         module = importlib.import_module(f"notes.{name}")
@@ -63,8 +63,8 @@ def test_the_example_of_an_entry_runs_and_gives_what_it_says(full, monkeypatch):
 @pytest.mark.parametrize("full", PUBLIC)
 def test_the_docstring_of_an_entry_has_the_agreed_layout(full):
     docstring = inspect.cleandoc(PUBLIC[full].__doc__)
-    parts = ["Parameters\n---", "Returns\n---", "Raises\n---", "Source", "Example\n---"]
-    places = [docstring.find(f"\n\n{part}") for part in parts]
+    parts = ["Parameters", "Returns", "Raises", "References", "Examples"]
+    places = [docstring.find(f"\n\n{part}\n---") for part in parts]
     there = [place for place in places if place >= 0]
     assert there == sorted(there)
     assert places[-1] > 0
