@@ -10,6 +10,8 @@ import itertools
 import math
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from notes import _numbers as check
 from notes._extras import needs
@@ -22,6 +24,8 @@ with needs("figures"):
     from matplotlib.figure import Figure
     from PIL import Image
 
+__all__ = ["explore", "play", "png"]
+
 SITE_VARIABLE = "NOTES_SITE"  # set by a build of the site while it executes the chapters
 MOST_FRAMES = 120  # of one figure on the website: some 6 MB, and as many seconds of the build as ten
 
@@ -30,8 +34,20 @@ MOST_FRAMES = 120  # of one figure on the website: some 6 MB, and as many second
 class play:
     """A slider with a play button, over start, start + step, … up to and including stop.
 
-    Example
-    -------
+    Parameters
+    ----------
+    start, stop : float
+        The first value and the last.
+    step : float
+        Positive, and a whole number of them leads from one to the other.
+
+    Raises
+    ------
+    TypeError, ValueError
+        What is no number; a step that does not lead from start to stop.
+
+    Examples
+    --------
     >>> from notes.explore import play
     >>> play(0, 1, 0.25).values
     [0, 0.25, 0.5, 0.75, 1]
@@ -53,7 +69,7 @@ class play:
             )
 
     @property
-    def values(self):
+    def values(self) -> list[float]:
         n_steps = round((self.stop - self.start) / self.step)
         digits = 12 - math.floor(math.log10(self.step))  # so that 3 · 0.1 is the 0.3 that an author writes
         inner = [round(self.start + i * self.step, digits) for i in range(1, n_steps)]
@@ -76,25 +92,29 @@ class _Control:
         return {key: getattr(self, key) for key in ("name", "title", "kind", "labels", "default")}
 
 
-def explore(figure, *, alt, **controls):
+def explore(figure: Callable[..., Figure], /, *, alt: str, **controls: Any) -> None:
     """Show ``figure(**values)`` under controls for its parameters, live in a notebook and on the website.
 
     The default frame is drawn at once and outside any callback, so that a figure that raises fails its cell.
 
     Parameters
     ----------
-    figure : a pure function that returns a Matplotlib Figure; the defaults of its parameters are the first state.
-    alt : what is seen in the default state, for those who do not see it.
-    controls : by parameter, after ``ipywidgets.interact``: a list is a slider over its values, a dict a slider over
-        its labels, a bool a checkbox, ``play(start, stop, step)`` a slider with a play button.
+    figure : callable
+        A pure function that returns a Matplotlib Figure; the defaults of its parameters are the first state.
+    alt : str
+        What is seen in the default state, for those who do not see it.
+    **controls : list, dict, bool or play
+        By parameter, after ``ipywidgets.interact``: a list, of numbers or of names, is a slider over its values, a dict
+        a slider over its labels, a bool a checkbox, ``play(start, stop, step)`` a slider with a play button.
 
     Raises
     ------
-    TypeError, ValueError : a control that the figure has no parameter for, that is of another kind, that has fewer than
-        two values, or whose values lack the figure's default; in a build of the site also one that changes nothing.
+    TypeError, ValueError
+        A control that the figure has no parameter for, that is of another kind, that has fewer than two values, or
+        whose values lack the figure's default; in a build of the site also one that changes nothing.
 
-    Example
-    -------
+    Examples
+    --------
     >>> from matplotlib.figure import Figure
     >>> from notes.explore import explore
     >>> def line(slope=1.0):
@@ -142,7 +162,7 @@ def _neighbours(controls):
                 yield control, (*default[:position], at, *default[position + 1 :])
 
 
-def png(figure):
+def png(figure: Figure) -> bytes:
     """A Matplotlib Figure as the bytes of an 8-bit palette PNG: the same figure, the same bytes."""
     if not isinstance(figure, Figure):
         raise TypeError(f"a figure function must return a matplotlib Figure, got {type(figure).__name__}")

@@ -1,7 +1,10 @@
 """What every picture of the book is made of: a canvas in one style, and densities, fields and particles on it."""
 
 import functools
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import torch
 
@@ -11,11 +14,42 @@ with needs("figures"):
     import matplotlib
     import numpy as np
     from matplotlib import collections, colors
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+__all__ = [
+    "CONTRAST",
+    "DOTTED",
+    "ESTIMATE",
+    "FAINT",
+    "MUTED",
+    "PAPER",
+    "TRUTH",
+    "arrow",
+    "arrows",
+    "arrows_at",
+    "canvas",
+    "colours_by_start",
+    "contours",
+    "curve",
+    "histogram",
+    "label",
+    "lattice",
+    "particles",
+    "plane",
+    "shades",
+    "styled",
+    "trails",
+]
+
+Extent = tuple[float, float, float, float]  # left, right, bottom, top
+Field = Callable[[torch.Tensor], torch.Tensor]
+_Arguments, _Result = ParamSpec("_Arguments"), TypeVar("_Result")
 
 # Colours by role, told apart by the colour-blind (Okabe & Ito). MUTED is FAINT for words, which must be legible.
 TRUTH, ESTIMATE, CONTRAST, FAINT, MUTED = "#222222", "#0072B2", "#D55E00", "#9A9A9A", "#666666"
 PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # the box behind a label that lines would cross
+DOTTED = {"linewidth": 1, "linestyle": (0, (2, 2))}  # a line to compare with
 _WHEEL = colors.LinearSegmentedColormap.from_list(
     "wheel", ["#0072B2", "#00A07A", "#E0A100", "#D55E00", "#B5478F", "#0072B2"]
 )
@@ -25,16 +59,25 @@ _DEPTHS = colors.LinearSegmentedColormap.from_list("depths", ["#dde8f1", "#a3c3d
 _SHADES = colors.LinearSegmentedColormap.from_list("shades", ["#ffffff", "#dfe6ec", "#aebfce"])
 
 
+_IN_STYLE = threading.RLock()  # Matplotlib's settings are the whole process's: one thread at a time changes them
+
+
+class _Density(Protocol):
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor: ...
+
+
 @functools.cache
 def _style():
     return matplotlib.rc_params_from_file(Path(__file__).with_name("notes.mplstyle"), use_default_template=False)
 
 
-def styled(draw):
-    """Decorator of a figure function: it draws in the book's style, and leaves every global setting alone.
+def styled(draw: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Decorator of a figure function: it draws in the book's style, and leaves every global setting as it was.
 
-    Example
-    -------
+    Threads draw one after the other, since Matplotlib has one set of settings for all of them.
+
+    Examples
+    --------
     >>> import matplotlib
     >>> from notes.plots import styled
     >>> before = matplotlib.rcParams["font.size"]
@@ -45,18 +88,33 @@ def styled(draw):
     """
 
     @functools.wraps(draw)
-    def in_style(*args, **kwargs):
-        with matplotlib.rc_context(_style()):
+    def in_style(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+        with _IN_STYLE, matplotlib.rc_context(_style()):
             return draw(*args, **kwargs)
 
     return in_style
 
 
-def canvas(rows=1, columns=1, *, height=3.6, **kwargs):
+def canvas(rows: int = 1, columns: int = 1, *, height: float = 3.6, **kwargs: Any) -> tuple[Figure, Any]:
     """A figure of the book's one width, 6 inches, and its axes. Not pyplot's: nothing is shown or kept open.
 
-    Example
+    Parameters
+    ----------
+    rows, columns : int
+        Of axes.
+    height : float
+        In inches.
+    **kwargs
+        What ``Figure.subplots`` takes.
+
+    Returns
     -------
+    Figure
+    Axes or ndarray of Axes
+        One, or as many as there are rows and columns.
+
+    Examples
+    --------
     >>> from notes.plots import canvas
     >>> figure, (left, right) = canvas(1, 2, height=2.5)
     >>> print(*figure.get_size_inches())
@@ -66,11 +124,17 @@ def canvas(rows=1, columns=1, *, height=3.6, **kwargs):
     return figure, figure.subplots(rows, columns, **kwargs)
 
 
-def plane(ax, extent):
+def plane(ax: Axes, extent: Extent) -> None:
     """Two-dimensional axes without furniture: one unit is as long across as up.
 
-    Example
-    -------
+    Parameters
+    ----------
+    ax : Axes
+    extent : tuple of float
+        Left, right, bottom and top.
+
+    Examples
+    --------
     >>> from notes.plots import canvas, plane
     >>> figure, ax = canvas()
     >>> plane(ax, (-3, 3, -2, 2))
@@ -81,11 +145,25 @@ def plane(ax, extent):
     ax.spines[:].set_visible(False)
 
 
-def lattice(extent, n):
-    """Points (ny · n, 2) of an even lattice over an extent (left, right, bottom, top), and its shape (ny, n).
+def lattice(extent: Extent, n: int) -> tuple[torch.Tensor, tuple[int, int]]:
+    """An even lattice over an extent, as points.
 
-    Example
+    Parameters
+    ----------
+    extent : tuple of float
+        Left, right, bottom and top.
+    n : int
+        Points across.
+
+    Returns
     -------
+    Tensor
+        The points, (ny · n, 2).
+    tuple of int
+        The lattice's shape, (ny, n).
+
+    Examples
+    --------
     >>> from notes.plots import lattice
     >>> x, shape = lattice((0, 2, 0, 1), n=4)
     >>> shape
@@ -99,11 +177,21 @@ def lattice(extent, n):
     return torch.stack([x.flatten(), y.flatten()], 1), (ny, n)
 
 
-def contours(ax, density, extent, n=140):
+def contours(ax: Axes, density: _Density, extent: Extent, n: int = 140) -> None:
     """The density as soft shades and lines, at fractions of its maximum.
 
-    Example
-    -------
+    Parameters
+    ----------
+    ax : Axes
+    density : object with ``log_prob``
+        In the plane, (n, 2) → (n,).
+    extent : tuple of float
+        Left, right, bottom and top.
+    n : int
+        Points of the lattice across.
+
+    Examples
+    --------
     >>> from notes.mixtures import GaussianMixture
     >>> from notes.plots import canvas, contours
     >>> figure, ax = canvas()
@@ -120,11 +208,23 @@ def contours(ax, density, extent, n=140):
     ax.contour(px, py, p, levels=levels[:-1], colors="#7d90a1", linewidths=0.6)
 
 
-def shades(ax, function, extent, levels, n=160):
-    """A function (n, 2) → (n,) as shades between the levels: the higher, the darker.
+def shades(ax: Axes, function: Field, extent: Extent, levels: Sequence[float], n: int = 160) -> None:
+    """A function over the plane as shades between levels: the higher, the darker.
 
-    Example
-    -------
+    Parameters
+    ----------
+    ax : Axes
+    function : callable
+        (n, 2) → (n,).
+    extent : tuple of float
+        Left, right, bottom and top.
+    levels : sequence of float
+        Rising.
+    n : int
+        Points of the lattice across.
+
+    Examples
+    --------
     >>> from notes.plots import canvas, shades
     >>> figure, ax = canvas()
     >>> shades(ax, lambda x: x.norm(dim=1), (-3, 3, -3, 3), levels=[1, 2, 3])
@@ -138,11 +238,22 @@ def shades(ax, function, extent, levels, n=160):
     ax.contour(*at, values, levels=levels, colors="white", linewidths=0.6, linestyles="solid")
 
 
-def arrows(ax, field, extent, n=17, color=FAINT):
+def arrows(ax: Axes, field: Field, extent: Extent, n: int = 17, color: str = FAINT) -> None:
     """A vector field on a lattice; lengths grow as the square root of the magnitude, so that weak arrows still show.
 
-    Example
-    -------
+    Parameters
+    ----------
+    ax : Axes
+    field : callable
+        (n, 2) → (n, 2).
+    extent : tuple of float
+        Left, right, bottom and top.
+    n : int
+        Arrows across.
+    color : str
+
+    Examples
+    --------
     >>> from notes.plots import arrows, canvas
     >>> figure, ax = canvas()
     >>> arrows(ax, lambda x: -x, (-3, 3, -3, 3), n=9)
@@ -154,11 +265,20 @@ def arrows(ax, field, extent, n=17, color=FAINT):
     arrows_at(ax, x, field(x).detach(), (extent[1] - extent[0]) / n, color)
 
 
-def arrows_at(ax, x, v, spacing, color=FAINT):
-    """The arrows v (n, 2) at points x (n, 2) of a lattice, as :func:`arrows` draws them: the longest fills its spacing.
+def arrows_at(ax: Axes, x: torch.Tensor, v: torch.Tensor, spacing: float, color: str = FAINT) -> None:
+    """Arrows at points of a lattice, as :func:`arrows` draws them: the longest fills its spacing.
 
-    Example
-    -------
+    Parameters
+    ----------
+    ax : Axes
+    x, v : Tensor
+        The points and their arrows, (n, 2) each.
+    spacing : float
+        Between neighbours on the lattice.
+    color : str
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.plots import arrows_at, canvas
     >>> figure, ax = canvas()
@@ -173,26 +293,46 @@ def arrows_at(ax, x, v, spacing, color=FAINT):
     ax.quiver(*x.T.numpy(), *u.T, angles="xy", scale_units="xy", scale=scale, width=0.0035, color=color, pivot="mid")
 
 
-def colours_by_start(x0):
-    """A colour for each start (n, 2), by its direction from the middle of them all: once round the wheel. (n, 4)
+def colours_by_start(x0: torch.Tensor) -> np.ndarray:
+    """A colour for each start, by its direction from the middle of them all: once round the wheel.
 
-    Example
+    Parameters
+    ----------
+    x0 : Tensor
+        (n, 2).
+
+    Returns
     -------
+    ndarray
+        (n, 4): red, green, blue and opacity.
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.plots import colours_by_start
     >>> x0 = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]])
-    >>> colours_by_start(x0).shape  # red, green, blue and opacity
+    >>> colours_by_start(x0).shape
     (3, 4)
     """
     x, y = (x0 - x0.mean(0)).T.numpy()
     return _WHEEL(np.arctan2(y, x) / (2 * np.pi) % 1)
 
 
-def particles(ax, x, color, size=9):
-    """Particles (n, 2) as dots, in one colour or one colour each.
+def particles(ax: Axes, x: torch.Tensor, color: str | np.ndarray, size: float = 9) -> None:
+    """Particles as dots, in one colour or one colour each.
 
-    Example
-    -------
+    Parameters
+    ----------
+    ax : Axes
+    x : Tensor
+        (n, 2).
+    color : str or ndarray
+        One, or (n, 4).
+    size : float
+        In square points.
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.plots import ESTIMATE, canvas, particles
     >>> figure, ax = canvas()
@@ -203,11 +343,19 @@ def particles(ax, x, color, size=9):
     ax.scatter(*x.T.numpy(), c=color, s=size, linewidths=0, alpha=0.9, zorder=3)
 
 
-def trails(ax, path, color):
-    """The last stretch of each particle's path (T, n, 2) as a thin line.
+def trails(ax: Axes, path: torch.Tensor, color: str | np.ndarray) -> None:
+    """The last stretch of each particle's path as a thin line.
 
-    Example
-    -------
+    Parameters
+    ----------
+    ax : Axes
+    path : Tensor
+        (T, n, 2); of a single state nothing is drawn.
+    color : str or ndarray
+        One, or (n, 4).
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.plots import FAINT, canvas, trails
     >>> figure, ax = canvas()
@@ -221,11 +369,22 @@ def trails(ax, path, color):
         )
 
 
-def histogram(ax, x, edges, color=ESTIMATE, alpha=0.45):
-    """Particles (n,) as a density over the edges; those outside are counted in the total, and not drawn.
+def histogram(ax: Axes, x: torch.Tensor, edges: Sequence[float], color: str = ESTIMATE, alpha: float = 0.45) -> None:
+    """Particles as a density between edges; those outside are counted in the total, and not drawn.
 
-    Example
-    -------
+    Parameters
+    ----------
+    ax : Axes
+    x : Tensor
+        (n,).
+    edges : sequence of float
+        Rising.
+    color : str
+    alpha : float
+        Opacity of what is filled.
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.plots import canvas, histogram
     >>> figure, ax = canvas()
@@ -238,11 +397,22 @@ def histogram(ax, x, edges, color=ESTIMATE, alpha=0.45):
     ax.stairs(heights, edges, color=color, linewidth=1)
 
 
-def curve(ax, density, grid, color=TRUTH, **kwargs):
-    """A one-dimensional density over a grid (G,).
+def curve(ax: Axes, density: _Density, grid: torch.Tensor, color: str = TRUTH, **kwargs: Any) -> None:
+    """A one-dimensional density over a grid.
 
-    Example
-    -------
+    Parameters
+    ----------
+    ax : Axes
+    density : object with ``log_prob``
+        On the line, (n, 1) → (n,).
+    grid : Tensor
+        (G,).
+    color : str
+    **kwargs
+        What ``Axes.plot`` takes.
+
+    Examples
+    --------
     >>> import torch
     >>> from notes.mixtures import GaussianMixture
     >>> from notes.plots import canvas, curve
@@ -254,11 +424,20 @@ def curve(ax, density, grid, color=TRUTH, **kwargs):
     ax.plot(grid.numpy(), density.log_prob(grid[:, None]).exp().numpy(), color=color, **kwargs)
 
 
-def arrow(ax, start, end, color, **kwargs):
+def arrow(ax: Axes, start: Sequence[float], end: Sequence[float], color: str, **kwargs: Any) -> None:
     """One arrow from a point to another; none where they are the same.
 
-    Example
-    -------
+    Parameters
+    ----------
+    ax : Axes
+    start, end : sequence of float
+        Two coordinates each.
+    color : str
+    **kwargs
+        What Matplotlib's ``FancyArrowPatch`` takes.
+
+    Examples
+    --------
     >>> from notes.plots import CONTRAST, arrow, canvas
     >>> figure, ax = canvas()
     >>> arrow(ax, (0, 0), (1, 1), CONTRAST)
@@ -271,11 +450,21 @@ def arrow(ax, start, end, color, **kwargs):
         ax.annotate("", end, start, arrowprops={**style, "color": color, **kwargs}, annotation_clip=False)
 
 
-def label(ax, x, y, text, color=TRUTH, **kwargs):
+def label(ax: Axes, x: float, y: float, text: str, color: str = TRUTH, **kwargs: Any) -> None:
     """A direct label: words beside what they name, in its colour.
 
-    Example
-    -------
+    Parameters
+    ----------
+    ax : Axes
+    x, y : float
+        The middle of its lower edge.
+    text : str
+    color : str
+    **kwargs
+        What ``Axes.text`` takes.
+
+    Examples
+    --------
     >>> from notes.plots import ESTIMATE, canvas, label
     >>> figure, ax = canvas()
     >>> label(ax, 0, 0, "the estimate", ESTIMATE)

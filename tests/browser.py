@@ -113,7 +113,7 @@ class Figure:
             return [
               root.closest("figure").id,
               root.dataset.frames.split(/\\s+/),
-              inputs.map((input) => input.name),
+              inputs.map((input) => input.dataset.name),
               inputs.map((input) => input.type === "range" ? JSON.parse(input.dataset.labels) : ["off", "on"])]""",
             root,
         )

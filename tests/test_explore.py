@@ -89,6 +89,16 @@ class Widgets:
         return [widget for widget in self.all if isinstance(widget, kind)]
 
 
+@pytest.mark.parametrize("name", ["q", "name", "id", "constructor", "self", "figure", "controls", "σ"])
+def test_a_control_may_have_any_name(anywhere, name):
+    def figure(**values):
+        return line(**{"height": values[name]})
+
+    figure.__signature__ = inspect.Signature([inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=2)])
+    explore(figure, alt="A line", **{name: [1, 2, 3]})
+    assert decoded(anywhere[0]["image/png"]) == png(line(2))
+
+
 @pytest.mark.parametrize(
     ("controls", "error", "message"),
     [

@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from notes import score_matching
-from notes.figures import denoising
+from notes.figures import cast, denoising, performance
 from notes.mixtures import kernel_density
 
 
@@ -50,7 +50,7 @@ def test_the_mean_target_in_a_cell_is_the_mean_score_there(h):
 def test_the_annealed_walk_repairs_the_shares():
     plain, path = denoising._annealed()
     for walk, expected in ((plain, 0.171), (path, 0.4)):
-        share = (walk[-1, :, 0] < denoising.WATERSHED).double().mean().item()
+        share = (walk[-1, :, 0] < round(cast.watershed(cast.PLANE), 1)).double().mean().item()
         assert share == pytest.approx(expected, abs=5 * (expected * (1 - expected) / 2000) ** 0.5 + 0.005)
     assert denoising.SCALES[0] == pytest.approx(4)
     assert denoising.SCALES[-1] == pytest.approx(0.05)
@@ -92,3 +92,17 @@ def test_the_numbers_of_the_laboratory(sigma):
         wrong, due, tolerance = expected[slip]
         assert measured == pytest.approx(wrong, abs=tolerance), slip
         assert right == pytest.approx(due, abs=1e-12), slip
+
+
+def test_the_watersheds_part_the_ascents_along_the_line_through_the_modes():
+    for law in (cast.LINE, cast.PLANE):
+        at = cast.watershed(law)
+        x = torch.zeros(2, law.dim, dtype=torch.float64)
+        x[:, 0] = at + torch.tensor([-0.001, 0.001])
+        assert law.score(x)[0, 0] < 0 < law.score(x)[1, 0]
+
+
+def test_away_from_the_repository_the_results_are_missed_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(performance, "RESULTS", tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"no result of the benchmark 'langevin' in {tmp_path}: .*make bench"):
+        performance.result("langevin")

@@ -95,12 +95,12 @@ def test_a_checkbox_changes_the_picture(bars, pictures):
 
 def test_play_runs_to_the_end_and_shows_the_picture_of_each_step(walk, pictures):
     walk.handles[0].send_keys(Keys.ARROW_RIGHT * 4)
-    walk.shows(pictures.walk(step=6))
+    walk.shows(pictures.walk(q=6))
     walk.box.find_element(By.CSS_SELECTOR, ".widget-play button").click()
     wait(walk.driver, lambda: walk.readouts[0].text == "10", "play does not move the slider", 10)
-    walk.shows(pictures.walk(step=10))
+    walk.shows(pictures.walk(q=10))
     walk.handles[1].send_keys(Keys.ARROW_LEFT)
-    walk.shows(pictures.walk(step=10, temperature=0.5))
+    walk.shows(pictures.walk(q=10, temperature=0.5))
 
 
 def test_the_last_of_many_fast_moves_wins(slow, pictures):

@@ -2,6 +2,8 @@
 
 import inspect
 import itertools
+import threading
+import time
 
 import matplotlib
 import numpy as np
@@ -108,6 +110,37 @@ class TestStyled:
 
         draw(), draw()
         assert found == [11.5, 11.5]
+
+    def test_threads_that_draw_leave_every_global_setting_alone_and_none_draws_in_anothers(self):
+        before, began, found = dict(matplotlib.rcParams), threading.Event(), []
+
+        @plots.styled
+        def first():
+            matplotlib.rcParams["font.size"] = 30.0
+            other.start()
+            began.wait(0.2)  # in vain where one thread draws at a time
+
+        @plots.styled
+        def second():
+            began.set()
+            found.append(matplotlib.rcParams["font.size"])
+            time.sleep(0.2)
+
+        other = threading.Thread(target=second)
+        first()
+        other.join()
+        assert dict(matplotlib.rcParams) == before
+        assert found == [11.5]
+
+    def test_a_figure_may_draw_another(self):
+        inner = plots.styled(lambda: matplotlib.rcParams["font.size"])
+
+        @plots.styled
+        def outer():
+            matplotlib.rcParams["font.size"] = 30.0
+            return inner(), matplotlib.rcParams["font.size"]
+
+        assert outer() == (11.5, 30.0)
 
     def test_is_the_same_function_to_its_caller(self):
         def bias(step_size=0.5, *, seed=3):

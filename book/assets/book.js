@@ -58,7 +58,7 @@ for (const root of document.querySelectorAll(".explore")) {
   function remember() {
     clearTimeout(pending);
     pending = setTimeout(() => {
-      const chosen = new URLSearchParams(inputs.map((input, i) => [input.name, labels[i][read()[i]]]));
+      const chosen = new URLSearchParams(inputs.map((input, i) => [input.dataset.name, labels[i][read()[i]]]));
       history.replaceState(null, "", `#${figure.id}?${chosen}`);
     }, 300); // browsers refuse an address that changes with every pixel of a drag
   }
@@ -67,7 +67,7 @@ for (const root of document.querySelectorAll(".explore")) {
     if (!figure || id !== figure.id || query === undefined) return;
     const chosen = new URLSearchParams(query);
     inputs.forEach((input, i) => {
-      const value = labels[i].indexOf(chosen.get(input.name));
+      const value = labels[i].indexOf(chosen.get(input.dataset.name));
       if (value < 0) return;
       if (input.type === "checkbox") input.checked = value === 1;
       else input.value = value;

@@ -5,32 +5,47 @@ import functools
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from notes import langevin as walks
-from notes import mixtures, plots, score_matching
+from notes import plots, score_matching
+from notes.figures.cast import EXTENT, LINE, MOONS, NORMAL, PLANE, arrow_field, line_axes, seeded, watershed
 from notes.mixtures import GaussianMixture, kernel_density
 from notes.networks import ScoreNetwork
 from notes.training import train
 
-LINE = GaussianMixture([[2.0], [-2.0]], [0.5, 0.2], [0.6, 0.4])
-PLANE = GaussianMixture([[2.0, 0.0], [-2.0, 0.0]], [0.5, 0.2], [0.6, 0.4])
-MOONS = mixtures.two_moons(std=0.2)
-EXTENT = (-2.4, 2.4, -2.0, 2.0)
-
-
-def _generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+__all__ = [
+    "AMOUNTS",
+    "BRIDGE",
+    "CONSTANT",
+    "LEVELS",
+    "MEETING",
+    "NOISES",
+    "SIGMAS",
+    "SLIPS",
+    "STEPS",
+    "TRAINED",
+    "annealed",
+    "average",
+    "bridge",
+    "constant",
+    "mistakes",
+    "pairs",
+    "sampling",
+    "sigma",
+    "training",
+]
 
 
 @functools.cache
 def _pairs():
     """Clean points of the moons, and the noise that goes with each."""
-    generator = _generator(1)
+    generator = seeded(1)
     return MOONS.sample(300, generator), torch.randn(300, 2, generator=generator)
 
 
 @plots.styled
-def pairs(sigma=0.3, n_pairs=100):
+def pairs(sigma: float = 0.3, n_pairs: int = 100) -> Figure:
     """Clean points, the noisy points made from them, and an arrow from each noisy point back."""
     clean, noise = (column[:n_pairs] for column in _pairs())
     noisy = clean + sigma * noise
@@ -57,7 +72,7 @@ MEETING = [1, 3, 10, 30, 100, 1000, 10000]
 @functools.cache
 def _clean_given_noisy(sigma):
     """10 000 clean points x′ of pairs whose noisy point x′ + σz is PLACE: given it, each component is normal again."""
-    generator = _generator(4)
+    generator = seeded(4)
     blurred = MOONS.smoothed(sigma)
     share = torch.stack(
         [GaussianMixture(m[None], s).log_prob(PLACE)[0] for m, s in zip(blurred.means, blurred.stds, strict=True)]
@@ -69,7 +84,7 @@ def _clean_given_noisy(sigma):
 
 
 @plots.styled
-def average(n_pairs=30, sigma=0.4):
+def average(n_pairs: int = 30, sigma: float = 0.4) -> Figure:
     """The arrows of pairs whose noisy point is one place, their mean, and the exact smoothed score there."""
     clean = _clean_given_noisy(sigma)
     exact = PLACE[0] + sigma**2 * MOONS.smoothed(sigma).score(PLACE)[0]
@@ -108,13 +123,13 @@ THETAS = np.linspace(0, 1, 41)
 
 @functools.cache
 def _few():
-    return LINE.sample(20, _generator(3)).double()
+    return LINE.sample(20, seeded(3)).double()
 
 
 @functools.cache
 def _corners():
     """Two networks that know nothing of the data."""
-    return [ScoreNetwork(1, width=32, generator=_generator(seed)).double() for seed in (1, 2)]
+    return [ScoreNetwork(1, width=32, generator=seeded(seed)).double() for seed in (1, 2)]
 
 
 def _field_at(theta):
@@ -134,7 +149,7 @@ def _losses(sigma):
 
 
 @plots.styled
-def constant(theta=0.35, sigma=0.3):
+def constant(theta: float = 0.35, sigma: float = 0.3) -> Figure:
     """A network's field that changes with θ, and the two losses of it: always the same distance apart."""
     explicit, denoising, difference, number = _losses(sigma).T
     at = int(np.abs(THETAS - theta).argmin())
@@ -166,13 +181,13 @@ CELLS = 15
 
 @functools.cache
 def _data():
-    return MOONS.sample(40, _generator(1))
+    return MOONS.sample(40, seeded(1))
 
 
 @functools.cache
 def _learned(sigma):
     """A network trained on the 40 data by denoising."""
-    generator = _generator()
+    generator = seeded()
     model = ScoreNetwork(2, width=64, generator=generator)
     loss = functools.partial(score_matching.denoising, sigma=sigma)
     train(model, loss, 700, data=_data(), batch_size=256, generator=generator)
@@ -182,7 +197,7 @@ def _learned(sigma):
 @functools.cache
 def _mean_targets(sigma):
     """The mean of −z/σ over the noisy points in each cell of a lattice that has some: centres and means (cells, 2)."""
-    generator = _generator(2)
+    generator = seeded(2)
     clean = _data()[torch.randint(len(_data()), (200_000,), generator=generator)]
     noise = torch.randn(clean.shape, generator=generator)
     places, targets = (clean + sigma * noise).numpy(), (-noise / sigma).numpy()
@@ -195,7 +210,7 @@ def _mean_targets(sigma):
 
 
 @plots.styled
-def bridge(h=0.2):
+def bridge(h: float = 0.2) -> Figure:
     """One number, four pictures: the estimate, its score, the mean of the denoising targets and a learned field."""
     q = kernel_density(_data(), h)
     centres, means = _mean_targets(h)
@@ -225,7 +240,7 @@ WIDE = (-3.6, 3.6, -2.8, 2.8)
 @functools.cache
 def _trained(sigma):
     """A network trained by denoising on points of p itself: its copies at STEPS, and the loss of each step."""
-    generator = _generator()
+    generator = seeded()
     model = ScoreNetwork(2, width=64, generator=generator)
     copies = {0: copy.deepcopy(model)}
 
@@ -242,21 +257,19 @@ def _trained(sigma):
 def _floor(sigma):
     """The least value of the loss, C, for points of p itself; and half of E‖∇log p_σ‖², what can be learned."""
     blurred = MOONS.smoothed(sigma)
-    learnable = 0.5 * blurred.score(blurred.sample(40_000, _generator(7))).square().sum(1).mean().item()
+    learnable = 0.5 * blurred.score(blurred.sample(40_000, seeded(7))).square().sum(1).mean().item()
     return 1 / sigma**2 - learnable, learnable
 
 
 @plots.styled
-def training(step=100, sigma=0.2, weighted=False):
+def training(step: int = 100, sigma: float = 0.2, weighted: bool = False) -> Figure:
     """The exact field, the learned one, where they differ, and the loss with its floor."""
     copies, losses = _trained(sigma)
     blurred, (floor, learnable) = MOONS.smoothed(sigma), _floor(sigma)
     figure, ((left, right), (wrong, side)) = plots.canvas(2, 2, height=5.4)
     fields = (left, blurred.score, plots.TRUTH, "∇log $p_σ$"), (right, copies[step], plots.ESTIMATE, "$s_θ$")
     for ax, field, color, name in fields:
-        plots.plane(ax, WIDE)
-        plots.contours(ax, blurred, WIDE, 90)
-        plots.arrows(ax, field, WIDE, 13, color)
+        arrow_field(ax, blurred, field, color, WIDE, across=13, fine=90)
         ax.set_xlabel(name, color=color)
 
     def error(x):
@@ -273,7 +286,7 @@ def training(step=100, sigma=0.2, weighted=False):
     side.plot(steps, smooth, color=plots.ESTIMATE, alpha=0.3)
     side.plot(steps[steps <= place], smooth[steps <= place], color=plots.ESTIMATE)
     side.plot(place, smooth[place - 10], "o", color=plots.ESTIMATE)
-    side.axhline(floor, color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
+    side.axhline(floor, color=plots.TRUTH, **plots.DOTTED)
     plots.label(side, 1000, floor, f"floor C = {floor:.3g}", ha="right", va="top", bbox=plots.PAPER)
     side.set(xlim=(0, 1000), ylim=(0, None), xlabel="step", ylabel="loss")
     return figure
@@ -291,7 +304,7 @@ def _features(x):
 
 def _least_squares(sigma, n_pairs, seed):
     """The weights of the least denoising loss on n pairs; a trace of ridge keeps bumps without a point at zero."""
-    generator = _generator(seed)
+    generator = seeded(seed)
     clean = LINE.sample(n_pairs, generator).double()
     noise = torch.randn(n_pairs, 1, generator=generator).double()
     features = _features(clean + sigma * noise)
@@ -305,7 +318,7 @@ def _by_noise(n_pairs, fits=8):
 
     Of ∇log p_σ from ∇log p, of the fit from ∇log p_σ, of the fit from ∇log p.
     """
-    x = LINE.sample(4000, _generator(99)).double()
+    x = LINE.sample(4000, seeded(99)).double()
     truth = LINE.score(x)
     drawn, rows = [], []
     for sigma in NOISES:
@@ -318,12 +331,12 @@ def _by_noise(n_pairs, fits=8):
 
 
 @plots.styled
-def sigma(sigma=0.2, n_pairs=3000):
+def sigma(sigma: float = 0.2, n_pairs: int = 3000) -> Figure:
     """What n pairs teach at one noise, against the targets; and the parts of the error against the noise."""
     weights, errors = _by_noise(n_pairs)
     at = NOISES.index(sigma)
     figure, (ax, side) = plots.canvas(1, 2, height=3.5, gridspec_kw={"width_ratios": [1.1, 1]})
-    generator = _generator(8)
+    generator = seeded(8)
     clean, noise = LINE.sample(1500, generator), torch.randn(1500, 1, generator=generator)
     ax.plot(clean + sigma * noise, -noise / sigma, ".", color=plots.FAINT, markersize=1.5, alpha=0.5)
     x = torch.linspace(-3.5, 4, 400, dtype=torch.float64)[:, None]
@@ -352,14 +365,14 @@ def sigma(sigma=0.2, n_pairs=3000):
 
 @functools.cache
 def _walks(sigma):
-    generator = _generator()
+    generator = seeded()
     x0 = 1.2 * torch.randn(1000, 2, generator=generator)
     fields = _trained(sigma)[0][STEPS[-1]], MOONS.smoothed(sigma).score
-    return [walks.langevin(field, x0, 0.002, 600, generator=_generator(1), record_every=20) for field in fields]
+    return [walks.langevin(field, x0, 0.002, 600, generator=seeded(1), record_every=20) for field in fields]
 
 
 @plots.styled
-def sampling(time=100, sigma=0.2):
+def sampling(time: int = 100, sigma: float = 0.2) -> Figure:
     """Langevin with the learned score beside Langevin with the exact one; ``time`` in steps of τ = 0.002."""
     figure, axes = plots.canvas(1, 2, height=2.9)
     names = ("with $s_θ$", plots.ESTIMATE), ("with ∇log $p_σ$", plots.TRUTH)
@@ -377,7 +390,7 @@ SIGMAS = [0.25, 0.5, 1, 2]
 @functools.cache
 def _standard_pairs():
     """Points x′ of N(0, 1) with their noise z, each noise also as −z and both of mean square 1: slopes are exact."""
-    x, z = torch.randn(2, 1000, generator=_generator(9), dtype=torch.float64)
+    x, z = torch.randn(2, 1000, generator=seeded(9), dtype=torch.float64)
     x, z = torch.cat([x, x]), torch.cat([z, -z])
     return x / x.square().mean().sqrt(), z / z.square().mean().sqrt()
 
@@ -421,7 +434,7 @@ def _loss(ax, sigma, half, mean):
 
 def _power(ax, sigma):
     """A kernel density estimate in the plane along a line, with 1/h² and with 1/h."""
-    q = kernel_density(torch.randn(10, 2, generator=_generator(4)), sigma)
+    q = kernel_density(torch.randn(10, 2, generator=seeded(4)), sigma)
     reach = 3 + 5 * sigma
     x, (rows, columns) = plots.lattice((-reach, reach, -reach, reach), 241)
     density = q.log_prob(x).exp().reshape(rows, columns)
@@ -435,9 +448,9 @@ def _power(ax, sigma):
 
 def _noise(ax, sigma, temperature):
     """Where a walk along the exact score of p_σ ends at another temperature; τ = 0.02, p = N(0, 1)."""
-    blurred = GaussianMixture([[0.0]], 1.0).smoothed(sigma)
-    x0 = blurred.sample(10_000, _generator(5))
-    x = walks.langevin(blurred.score, x0, 0.02, 1000, temperature=temperature, generator=_generator(6))[:, 0]
+    blurred = NORMAL.smoothed(sigma)
+    x0 = blurred.sample(10_000, seeded(5))
+    x = walks.langevin(blurred.score, x0, 0.02, 1000, temperature=temperature, generator=seeded(6))[:, 0]
     grid = torch.linspace(-6, 6, 241)
     plots.histogram(ax, x, np.linspace(-6, 6, 81), plots.CONTRAST)
     plots.curve(ax, blurred, grid, linewidth=2.5)
@@ -447,8 +460,7 @@ def _noise(ax, sigma, temperature):
 
 
 def _names(ax, right, wrong):
-    ax.set_yticks([])
-    ax.spines["left"].set_visible(False)
+    line_axes(ax)
     for y, text, color in ((0.92, right, plots.TRUTH), (0.83, wrong, plots.CONTRAST)):
         plots.label(ax, 0.98, y, text, color, ha="right", transform=ax.transAxes, bbox=plots.PAPER)
 
@@ -467,7 +479,7 @@ SLIPS = {
 
 
 @plots.styled
-def mistakes(slip="−z/σ²", sigma=0.5):
+def mistakes(slip: str = "−z/σ²", sigma: float = 0.5) -> Figure:
     """A laboratory of slips: what each gets wrong, beside what is right, and the number that gives it away."""
     figure, (ax, side) = plots.canvas(1, 2, height=3.2, gridspec_kw={"width_ratios": [1.5, 1]})
     name, measured, expected = SLIPS[slip](ax, sigma)
@@ -483,7 +495,6 @@ def mistakes(slip="−z/σ²", sigma=0.5):
     return figure
 
 
-WATERSHED = -0.8  # where p is lowest between its modes, along the line through them
 LEVELS = 20
 SCALES = np.geomspace(4, 0.05, LEVELS)
 STEPS_A_LEVEL = 50
@@ -492,8 +503,8 @@ STEPS_A_LEVEL = 50
 @functools.cache
 def _annealed():
     """2 000 particles from white noise: down the noise scales, and with the exact score of p alone."""
-    x0 = torch.randn(2000, 2, generator=_generator(1))
-    generator = _generator(2)
+    x0 = torch.randn(2000, 2, generator=seeded(1))
+    generator = seeded(2)
     plain = walks.langevin(
         PLANE.score, x0, 0.001, LEVELS * STEPS_A_LEVEL, generator=generator, record_every=STEPS_A_LEVEL
     )
@@ -505,17 +516,17 @@ def _annealed():
 
 
 @plots.styled
-def annealed(level=20):
+def annealed(level: int = 20) -> Figure:
     """Langevin down a ladder of noise scales, beside Langevin on p alone, after as many steps."""
     figure, axes = plots.canvas(1, 2, height=2.9)
     extent = (-4.2, 4.2, -3.4, 3.4)
     plain, path = _annealed()
-    scale = SCALES[max(level - 1, 0)]
+    scale, divide = SCALES[max(level - 1, 0)], round(watershed(PLANE), 1)
     columns = (plain, PLANE, "p alone"), (path, PLANE.smoothed(scale), f"noise scales: σ = {scale:.2g}")
     for ax, (walk, law, name) in zip(axes, columns, strict=True):
         x = walk[level]
         plots.plane(ax, extent)
         plots.contours(ax, law, extent, 120)
         plots.particles(ax, x, plots.colours_by_start(walk[0]), 4)
-        ax.set_xlabel(f"{name}\n{100 * (x[:, 0] < WATERSHED).float().mean():.0f} % left")
+        ax.set_xlabel(f"{name}\n{100 * (x[:, 0] < divide).float().mean():.0f} % left")
     return figure

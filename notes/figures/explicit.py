@@ -5,39 +5,46 @@ import functools
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from notes import langevin as walks
 from notes import mixtures, plots, score_matching
-from notes.mixtures import GaussianMixture, kernel_density
+from notes.figures.cast import EXTENT, LINE, MOONS, NORMAL, arrow_field, line_axes, seeded, two_bumps
+from notes.mixtures import kernel_density
 from notes.networks import ScoreNetwork
 from notes.training import train
 
-LINE = GaussianMixture([[2.0], [-2.0]], [0.5, 0.2], [0.6, 0.4])
-NORMAL = GaussianMixture([[0.0]], 1.0)
-MOONS = mixtures.two_moons(std=0.2)
-EXTENT = (-2.4, 2.4, -2.0, 2.0)
-
-
-def two_bumps(dim):
-    """Two unit Gaussians, 3 apart along the first axis of d dimensions."""
-    means = torch.zeros(2, dim)
-    means[:, 0] = torch.tensor([1.5, -1.5])
-    return GaussianMixture(means, 1.0)
-
-
-def _generator(seed=0):
-    return torch.Generator().manual_seed(seed)
+__all__ = [
+    "CHECKED",
+    "DATA_SIZES",
+    "DIMENSIONS",
+    "MEMORY",
+    "OBJECTIVES",
+    "RULES",
+    "STEPS",
+    "TARGETS",
+    "TRAINED",
+    "bandwidth",
+    "dimension",
+    "field",
+    "kernels",
+    "memory",
+    "objectives",
+    "samples",
+    "sampling",
+    "training",
+]
 
 
 @functools.cache
 def _data(n_data):
-    return MOONS.sample(n_data, _generator(1))
+    return MOONS.sample(n_data, seeded(1))
 
 
 @functools.cache
 def _fresh():
     """Points of p that no estimate has seen, to measure it at."""
-    return MOONS.sample(2000, _generator(2))
+    return MOONS.sample(2000, seeded(2))
 
 
 def _error(field, truth, x):
@@ -46,9 +53,9 @@ def _error(field, truth, x):
 
 
 @plots.styled
-def kernels(bandwidth=0.3, n_data=20):
+def kernels(bandwidth: float = 0.3, n_data: int = 20) -> Figure:
     """A kernel on each datum, their sum, and the truth."""
-    data = LINE.sample(1000, _generator(3))[:n_data]
+    data = LINE.sample(1000, seeded(3))[:n_data]
     figure, ax = plots.canvas(height=3.6)
     grid = torch.linspace(-4, 5, 900)
     each = torch.exp(-0.5 * ((grid - data) / bandwidth) ** 2) / (n_data * bandwidth * (2 * np.pi) ** 0.5)
@@ -58,8 +65,7 @@ def kernels(bandwidth=0.3, n_data=20):
     plots.curve(ax, q, grid, plots.ESTIMATE)
     plots.curve(ax, LINE, grid)
     top = max(1.05, 1.15 * q.log_prob(grid[:, None]).exp().max().item())
-    ax.set(xlim=(-4, 5), ylim=(-0.06, top), yticks=[], xlabel="x")
-    ax.spines["left"].set_visible(False)
+    line_axes(ax, xlim=(-4, 5), ylim=(-0.06, top), xlabel="x")
     plots.label(ax, -1.6, 0.72, "p", ha="left", fontstyle="italic")
     name = f"q: {n_data} kernels of width {bandwidth:g}"
     plots.label(ax, 1, 0.9, name, plots.ESTIMATE, ha="right", transform=ax.transAxes)
@@ -67,15 +73,13 @@ def kernels(bandwidth=0.3, n_data=20):
 
 
 @plots.styled
-def field(bandwidth=0.2, n_data=300):
+def field(bandwidth: float = 0.2, n_data: int = 300) -> Figure:
     """The estimate's contours and score beside the truth's."""
     data = _data(3000)[:n_data]
     q = kernel_density(data, bandwidth)
     figure, axes = plots.canvas(1, 2, height=2.95)
     for ax, density, color in zip(axes, (q, MOONS), (plots.ESTIMATE, plots.TRUTH), strict=True):
-        plots.plane(ax, EXTENT)
-        plots.contours(ax, density, EXTENT, 100)
-        plots.arrows(ax, density.score, EXTENT, 15, color)
+        arrow_field(ax, density, density.score, color)
     plots.particles(axes[0], data[:1000], plots.CONTRAST, 3)
     error = _error(q.score, MOONS.score, _fresh())
     size = f"{100 * error:.0f} %" if error < 10 else f"{error:.0f} times"
@@ -96,7 +100,7 @@ def _errors_by_bandwidth(target, n_data, seeds=6):
     density, score = p.log_prob(grid).exp(), p.score(grid)[:, 0]
     errors, rules = [], []
     for seed in range(seeds):
-        data = p.sample(n_data, _generator(seed))
+        data = p.sample(n_data, seeded(seed))
         rules.append([mixtures.scott_bandwidth(data), mixtures.cross_validated_bandwidth(data, BANDWIDTHS)])
         for q in (kernel_density(data, h) for h in BANDWIDTHS):
             of_density = (q.log_prob(grid).exp() - density).square().sum() / density.square().sum()
@@ -115,7 +119,7 @@ def _lowest(error):
 
 
 @plots.styled
-def bandwidth(n_data=200, target="two modes"):
+def bandwidth(n_data: int = 200, target: str = "two modes") -> Figure:
     """The error of the density and of its score against the bandwidth, with the rules of thumb."""
     errors, (scott, likeliest) = _errors_by_bandwidth(target, n_data)
     figure, ax = plots.canvas(height=4)
@@ -130,7 +134,7 @@ def bandwidth(n_data=200, target="two modes"):
         start = int((error < 3).argmax())
         plots.label(ax, BANDWIDTHS[start] * 1.06, error[start] * 1.15, name, color, ha="left", bbox=plots.PAPER)
     for h, name, y in ((scott, "Scott", 6), (likeliest, "cross-validated", 14)):
-        ax.plot([h, h], [1e-6, y], color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
+        ax.plot([h, h], [1e-6, y], color=plots.TRUTH, **plots.DOTTED)
         plots.label(ax, h, y, name, bbox=plots.PAPER)
     plots.label(ax, best[1] * 1.05, 6e-4, f"{best[1] / best[0]:.1f} × as wide", plots.ESTIMATE, ha="left")
     ax.set(xlim=(0.03, 1.5), ylim=(5e-4, 30), xlabel="bandwidth h", ylabel="relative squared error")
@@ -148,7 +152,7 @@ def _watched(q, loss, shown, measured, errors):
 
     x is drawn from q. The errors come as one row a kind, after a row of the steps.
     """
-    generator = _generator()
+    generator = seeded()
     model = ScoreNetwork(2, width=64, generator=generator)
     x = q.sample(2000, generator)
     copies, rows = {}, []
@@ -180,15 +184,13 @@ def _trained(bandwidth):
 def _field_and_curves(q, learned):
     """A figure with the estimate's contours and score under a learned field; and axes for curves beside it."""
     figure, (ax, side) = plots.canvas(1, 2, height=3.1, gridspec_kw={"width_ratios": [1.35, 1]})
-    plots.plane(ax, EXTENT)
-    plots.contours(ax, q, EXTENT, 100)
-    plots.arrows(ax, q.score, EXTENT, 15, plots.FAINT)
+    arrow_field(ax, q, q.score, plots.FAINT)
     plots.arrows(ax, learned, EXTENT, 15, plots.ESTIMATE)
     return figure, side
 
 
 @plots.styled
-def training(step=100, bandwidth=0.2):
+def training(step: int = 100, bandwidth: float = 0.2) -> Figure:
     """The learned field on the estimate's contours, and its distance to the estimate's score and to the truth."""
     copies, (steps, to_q, to_p), floor = _trained(bandwidth)
     figure, side = _field_and_curves(kernel_density(_data(300), bandwidth), copies[step])
@@ -198,7 +200,7 @@ def training(step=100, bandwidth=0.2):
         side.loglog(place, error, color=color, alpha=0.25)
         side.loglog(place[seen], error[seen], color=color)
         side.loglog(place[seen][-1], error[seen][-1], "o", color=color)
-    side.axhline(floor, color=plots.CONTRAST, linewidth=1, linestyle=(0, (2, 2)))
+    side.axhline(floor, color=plots.CONTRAST, **plots.DOTTED)
     y, side_of_line = (floor, "bottom") if floor > 1.5 * to_p[-1] else (0.88 * floor, "top")
     plots.label(side, 1200, y, "q itself", plots.CONTRAST, ha="right", va=side_of_line)
     plots.label(side, 1200, to_p[-1] * 1.12, "from p", plots.CONTRAST, ha="right")
@@ -211,14 +213,14 @@ def training(step=100, bandwidth=0.2):
 
 @functools.cache
 def _walk(bandwidth):
-    generator = _generator()
+    generator = seeded()
     x0 = 1.2 * torch.randn(1000, 2, generator=generator)
     model = _trained(bandwidth)[0][STEPS[-1]]
     return walks.langevin(model, x0, 0.002, 600, generator=generator, record_every=20)
 
 
 @plots.styled
-def sampling(time=100, bandwidth=0.2):
+def sampling(time: int = 100, bandwidth: float = 0.2) -> Figure:
     """Particles that walk along the learned score, over the truth; ``time`` in steps of τ = 0.002."""
     path = _walk(bandwidth)
     now = time // 20
@@ -240,12 +242,12 @@ _CANDIDATES = np.geomspace(0.15, 1.6, 13)
 def _errors_by_rule(dim):
     """Bandwidths and relative score errors (rules, sample sizes), geometric means over data sets."""
     p = two_bumps(dim)
-    test = p.sample(1000, _generator(99))
+    test = p.sample(1000, seeded(99))
     columns = []
     for n_data in SAMPLE_SIZES:
         rows = []
         for seed in range(min(12, max(3, 1500 // n_data))):
-            data = p.sample(n_data, _generator(seed))
+            data = p.sample(n_data, seeded(seed))
 
             def error(h, data=data):
                 return _error(kernel_density(data, h).score, p.score, test)
@@ -262,7 +264,7 @@ def _errors_by_rule(dim):
 
 
 @plots.styled
-def samples(rule="Scott", dim=1):
+def samples(rule: str = "Scott", dim: int = 1) -> Figure:
     """The error of the estimate's score against the number of data, and the bandwidth that a rule gives them."""
     widths, errors = _errors_by_rule(dim)
     row = RULES.index(rule)
@@ -291,7 +293,7 @@ def _errors_by_dimension(n_data):
     """Relative score errors (estimates, dimensions): at Scott's h, at the best h, of a network trained by denoising."""
     rows = []
     for dim in MANY_DIMENSIONS:
-        p, generator = two_bumps(dim), _generator(dim)
+        p, generator = two_bumps(dim), seeded(dim)
         data, test = p.sample(n_data, generator), p.sample(2000, generator)
         model = ScoreNetwork(dim, width=64, generator=generator)
         loss = functools.partial(score_matching.denoising, sigma=0.5)
@@ -303,7 +305,7 @@ def _errors_by_dimension(n_data):
 
 
 @plots.styled
-def dimension(n_data=1000):
+def dimension(n_data: int = 1000) -> Figure:
     """The error of the score against the dimension: the kernel density estimate's, and a trained network's."""
     figure, ax = plots.canvas(height=3.8)
     names = ("q, Scott’s h", "q, best h", "network")
@@ -315,7 +317,7 @@ def dimension(n_data=1000):
         y = max(100 * error[-1], lowest)
         plots.label(ax, 21.5, y, name, color, ha="left", va="center", bbox=plots.PAPER)
         lowest = 1.35 * y
-    ax.axhline(100, color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
+    ax.axhline(100, color=plots.TRUTH, **plots.DOTTED)
     plots.label(ax, 1, 107, "no arrows at all", ha="left")
     ax.set(xlim=(0.95, 45), ylim=(1, 250), xlabel="dimension d", ylabel="score error in %")
     ax.set_xticks(MANY_DIMENSIONS, map(str, MANY_DIMENSIONS))
@@ -347,7 +349,7 @@ def _learned_by(objective):
 
 
 @plots.styled
-def objectives(step=100, objective="implicit"):
+def objectives(step: int = 100, objective: str = "implicit") -> Figure:
     """One field learned by three objectives, two of which never see it."""
     figure, side = _field_and_curves(_estimate(), _learned_by(objective)[0][step])
     for name in OBJECTIVES:
@@ -367,10 +369,10 @@ MEMORY = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5]
 
 
 @plots.styled
-def memory(bandwidth=0.05):
+def memory(bandwidth: float = 0.05) -> Figure:
     """Samples of the estimate around its data, and how far from the nearest datum they lie."""
     data = _data(60)
-    drawn = kernel_density(data, bandwidth).sample(2000, _generator(5))
+    drawn = kernel_density(data, bandwidth).sample(2000, seeded(5))
     figure, (ax, side) = plots.canvas(1, 2, height=3.1, gridspec_kw={"width_ratios": [1.35, 1]})
     plots.plane(ax, EXTENT)
     plots.particles(ax, data, plots.CONTRAST, 24)
@@ -380,6 +382,5 @@ def memory(bandwidth=0.05):
         plots.histogram(side, torch.cdist(x, data).min(1).values, edges, color)
         color = plots.MUTED if color == plots.FAINT else color
         plots.label(side, 0.97, y, name, color, ha="right", transform=side.transAxes)
-    side.set(xlim=(0, 1), yticks=[], ylim=(0, None), xlabel="distance to the nearest datum")
-    side.spines["left"].set_visible(False)
+    line_axes(side, xlim=(0, 1), ylim=(0, None), xlabel="distance to the nearest datum")
     return figure

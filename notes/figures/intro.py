@@ -3,9 +3,13 @@
 import functools
 
 import torch
+from matplotlib.figure import Figure
 
 from notes import mixtures, plots
+from notes.figures import cast
 from notes.langevin import langevin
+
+__all__ = ["SHAPES", "hero"]
 
 SHAPES = {
     "two moons": mixtures.two_moons(n_components=60, std=0.1),
@@ -22,14 +26,14 @@ def _extent(shape):
 
 @functools.cache
 def _flow(shape):
-    generator = torch.Generator().manual_seed(1)
+    generator = cast.seeded(1)
     target = SHAPES[shape]
     x0 = target.means.std() * 1.25 * torch.randn(1800, 2, generator=generator)
     return langevin(target.score, x0, STEP_SIZE, 400, generator=generator, record_every=EVERY)
 
 
 @plots.styled
-def hero(time=20, shape="two moons"):
+def hero(time: int = 20, shape: str = "two moons") -> Figure:
     """Noise flows into a shape under its score: arrows, particles coloured by where they began, and their trails."""
     extent = _extent(shape)
     flow, target = _flow(shape), SHAPES[shape]

@@ -4,44 +4,45 @@ import functools
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from notes import fokker_planck as diffusion
 from notes import langevin as walks
 from notes import plots
+from notes.figures.cast import LINE, NORMAL, line_axes, seeded, share_left, watershed
 from notes.mixtures import GaussianMixture
 
-# The chapter's targets: one in the plane, the two-mode target of Chan's tutorial on the line, and one plain Gaussian.
+__all__ = [
+    "BIAS_STEPS",
+    "COEFFICIENTS",
+    "bias",
+    "fokker_planck",
+    "histogram",
+    "mala",
+    "noise",
+    "start",
+    "walk",
+]
+
 PLANE = GaussianMixture([[-1.6, -0.7], [1.6, -0.9], [0.2, 1.3]], [0.55, 0.7, 0.4], [0.3, 0.4, 0.3])
-LINE = GaussianMixture([[2.0], [-2.0]], [0.5, 0.2], [0.6, 0.4])
-NORMAL = GaussianMixture([[0.0]], 1.0)
 EXTENT = (-4.0, 4.0, -2.9, 2.9)
 GRID = torch.linspace(-4, 5, 361, dtype=torch.float64)
-
-
-def _generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-@functools.cache
-def watershed():
-    """Where p of the line is smallest between its modes: what starts left of it climbs to the left mode."""
-    between = torch.linspace(-2, 2, 40_001, dtype=torch.float64)
-    return between[LINE.log_prob(between[:, None]).argmin()].item()
+TRUE_LEFT = 100 * share_left(LINE)  # in per cent, as all shares here
 
 
 def _left(x):
-    """The share of particles to the left of the watershed."""
-    return (x < watershed()).float().mean().item()
+    """How many of the particles are to the left of the watershed."""
+    return 100 * (x < watershed(LINE)).float().mean().item()
 
 
 @functools.cache
 def _walk(temperature):
     x0, _ = plots.lattice(EXTENT, 26)
-    return walks.langevin(PLANE.score, x0, 0.01, 200, temperature=temperature, generator=_generator(), record_every=2)
+    return walks.langevin(PLANE.score, x0, 0.01, 200, temperature=temperature, generator=seeded(), record_every=2)
 
 
 @plots.styled
-def walk(time=40, temperature=1.0):
+def walk(time: int = 40, temperature: float = 1.0) -> Figure:
     """Particles on the contours of a mixture in the plane, in the colours of where they began; ``time`` in steps."""
     path = _walk(temperature)
     now = time // 2
@@ -54,32 +55,27 @@ def walk(time=40, temperature=1.0):
     return figure
 
 
-def _line_axes(ax, top, left=-3.6, right=4.4):
-    ax.set(xlim=(left, right), ylim=(0, top), yticks=[], xlabel="x")
-    ax.spines["left"].set_visible(False)
-
-
 def _shares(ax, x, y_left, y_right):
-    left = round(100 * _left(x))
-    plots.label(ax, -2, y_left, f"{left} % here\n(p has 40 %)", plots.ESTIMATE)
-    plots.label(ax, 2, y_right, f"{100 - left} % here\n(p has 60 %)", plots.ESTIMATE)
+    left = round(_left(x))
+    plots.label(ax, -2, y_left, f"{left} % here\n(p has {TRUE_LEFT:.0f} %)", plots.ESTIMATE)
+    plots.label(ax, 2, y_right, f"{100 - left} % here\n(p has {100 - TRUE_LEFT:.0f} %)", plots.ESTIMATE)
 
 
 @functools.cache
 def _from_noise(step_size, times):
     """Particles that start as white noise on the line, at whole multiples of 0.1 of the time t = τ · steps."""
     every = round(0.1 / step_size)
-    generator = _generator()
+    generator = seeded()
     x0 = torch.randn(20_000, 1, generator=generator)
     return walks.langevin(LINE.score, x0, step_size, every * times, generator=generator, record_every=every)[..., 0]
 
 
 @plots.styled
-def histogram(time=1.0, step_size=0.01):
+def histogram(time: float = 1.0, step_size: float = 0.01) -> Figure:
     """Particles on the line against p: each mode's shape, and the share that it holds; ``time`` is τ · steps."""
     x = _from_noise(step_size, 20)[round(time / 0.1)]
     figure, ax = plots.canvas()
-    _line_axes(ax, 1.05)
+    line_axes(ax, xlim=(-3.6, 4.4), ylim=(0, 1.05), xlabel="x")
     plots.histogram(ax, x, np.linspace(-3.6, 4.4, 121))
     plots.curve(ax, LINE, torch.linspace(-3.6, 4.4, 600))
     _shares(ax, x, 0.85, 0.72)
@@ -98,7 +94,7 @@ def _laws():
 @functools.cache
 def _walk_by_decades():
     """The walk behind it, τ = 0.001, at the same times as far as steps will take us: t = 0.01 … 10."""
-    generator = _generator()
+    generator = seeded()
     x = torch.randn(10_000, 1, generator=generator)
     states, done = [], 0
     for steps in (10.0 ** torch.arange(1, 4.01, 0.5)).round().int().tolist():
@@ -108,27 +104,27 @@ def _walk_by_decades():
 
 
 @plots.styled
-def fokker_planck(log10_time=0.0):
+def fokker_planck(log10_time: float = 0.0) -> Figure:
     """The Fokker–Planck density beside the particles, and how long the mass that is missing on the left would take."""
     times, laws, gap = _laws()
     now = round((log10_time + 2) / 0.25)
     law, walked = laws[now], _walk_by_decades()
     figure, (ax, side) = plots.canvas(1, 2, height=3.5, gridspec_kw={"width_ratios": [1.25, 1]})
-    _line_axes(ax, 1.05, -3.4, 4.2)
+    line_axes(ax, xlim=(-3.4, 4.2), ylim=(0, 1.05), xlabel="x")
     if now // 2 < len(walked):
         plots.histogram(ax, walked[now // 2], np.linspace(-3.4, 4.2, 77))
         plots.label(ax, 4.2, 0.88, "particles", plots.ESTIMATE, ha="right")
     ax.plot(GRID, law, color=plots.CONTRAST)
-    plots.curve(ax, LINE, GRID, linewidth=1, linestyle=(0, (2, 2)))
+    plots.curve(ax, LINE, GRID, **plots.DOTTED)
     plots.label(ax, 4.2, 0.96, "Fokker–Planck", plots.CONTRAST, ha="right")
     plots.label(ax, 3.2, 0.1, "p", fontstyle="italic")
 
     spacing = (GRID[1] - GRID[0]).item()
-    share = laws[:, watershed() > GRID].sum(1) * spacing
+    share = laws[:, watershed(LINE) > GRID].sum(1) * spacing
     side.semilogx(times / 0.001, 100 * share, color=plots.CONTRAST)
     side.semilogx(times[now] / 0.001, 100 * share[now], "o", color=plots.CONTRAST, markersize=8)
-    side.axhline(40, color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
-    plots.label(side, 12, 40.6, "p has 40 %", ha="left")
+    side.axhline(TRUE_LEFT, color=plots.TRUTH, **plots.DOTTED)
+    plots.label(side, 12, TRUE_LEFT + 0.6, f"p has {TRUE_LEFT:.0f} %", ha="left")
     side.axvline(1 / (gap * 0.001), color=plots.FAINT, linewidth=1)
     plots.label(side, 0.7 / (gap * 0.001), 18.5, "1 / gap", plots.MUTED, ha="right")
     side.set(xlim=(10, 1e10), ylim=(18, 44), xlabel="steps of τ = 0.001", ylabel="% left of the watershed")
@@ -147,24 +143,25 @@ COEFFICIENTS = {
 @functools.cache
 def _with_coefficient(coefficient, step_size=0.01):
     temperature = COEFFICIENTS[coefficient](step_size) ** 2 / (2 * step_size)
-    generator = _generator()
+    generator = seeded()
     x0 = torch.randn(20_000, 1, generator=generator)
     x = walks.langevin(NORMAL.score, x0, step_size, 1000, temperature=temperature, generator=generator)
     return x[:, 0], temperature
 
 
 @plots.styled
-def noise(coefficient="√τ"):
+def noise(coefficient: str = "√τ") -> Figure:
     """The law that a walk on N(0, 1) settles at when its noise coefficient is not √(2τ), at τ = 0.01."""
     x, temperature = _with_coefficient(coefficient)
     figure, ax = plots.canvas(height=3.3)
-    _line_axes(ax, 1.0, -4, 4)
+    line_axes(ax, xlim=(-4, 4), ylim=(0, 1.0), xlabel="x")
     if temperature > 0:
         plots.histogram(ax, x, np.linspace(-4, 4, 161), plots.CONTRAST if coefficient != "√(2τ)" else plots.ESTIMATE)
     else:
         ax.axvline(0, color=plots.CONTRAST, linewidth=3)
     if coefficient == "2τ":
-        plots.label(ax, 0.55, 0.92, "↑ its peak is at 2.8", plots.CONTRAST, ha="left")
+        peak = (2 * np.pi * temperature * walks.stationary_variance(1.0, 0.01)) ** -0.5
+        plots.label(ax, 0.55, 0.92, f"↑ its peak is at {peak:.1f}", plots.CONTRAST, ha="left")
     plots.curve(ax, NORMAL, torch.linspace(-4, 4, 400))
     plots.label(ax, 1.35, 0.2, "p = N(0, 1)", ha="left")
     plots.label(
@@ -179,17 +176,17 @@ BIAS_STEPS = [0.1, 0.3, 0.5, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 1.9]
 @functools.cache
 def _settled(step_size):
     """Particles on N(0, 1) after so many steps that (1 − τ)^{2t} has forgotten the start, here N(0, 1) itself."""
-    generator = _generator()
+    generator = seeded()
     x0 = torch.randn(20_000, 1, generator=generator)
     return walks.langevin(NORMAL.score, x0, step_size, 100, generator=generator)[:, 0]
 
 
 @plots.styled
-def bias(step_size=1.4):
+def bias(step_size: float = 1.4) -> Figure:
     """The variance at which the walk on N(0, 1) settles: measured, and the law σ²/(1 − τ/2σ²)."""
     x = _settled(step_size)
     figure, (ax, side) = plots.canvas(1, 2, height=3.4)
-    _line_axes(ax, 0.46, -6, 6)
+    line_axes(ax, xlim=(-6, 6), ylim=(0, 0.46), xlabel="x")
     plots.histogram(ax, x, np.linspace(-6, 6, 97))
     plots.curve(ax, NORMAL, torch.linspace(-6, 6, 400))
     plots.label(ax, 1.0, 0.3, "p", ha="left", fontstyle="italic")
@@ -211,17 +208,17 @@ STARTS = [-3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
 
 @functools.cache
 def _from_start(centre):
-    generator = _generator()
+    generator = seeded()
     x0 = centre + 6 * torch.rand(8_000, 1, generator=generator) - 3
     return walks.langevin(LINE.score, x0, 0.001, 1000, generator=generator)[:, 0]
 
 
 @plots.styled
-def start(centre=0.0):
+def start(centre: float = 0.0) -> Figure:
     """Where the particles end, against where they began: all of it decided by the start's law U[c − 3, c + 3]."""
     x = _from_start(centre)
     figure, (ax, side) = plots.canvas(1, 2, height=3.5, gridspec_kw={"width_ratios": [1.25, 1]})
-    _line_axes(ax, 2.15, -6, 6)
+    line_axes(ax, xlim=(-6, 6), ylim=(0, 2.15), xlabel="x")
     plots.histogram(ax, x, np.linspace(-6, 6, 181))
     plots.curve(ax, LINE, torch.linspace(-6, 6, 800))
     ax.stairs([1 / 6], [centre - 3, centre + 3], fill=True, color=plots.CONTRAST, alpha=0.3)
@@ -232,16 +229,16 @@ def start(centre=0.0):
     centres = np.linspace(-3, 3, 61)
     exact = [reach[(grid >= c - 3) & (grid <= c + 3)].mean().item() for c in centres]
     side.plot(centres, 100 * np.array(exact), color=plots.TRUTH)
-    side.plot(centre, 100 * _left(x), "o", color=plots.ESTIMATE, markersize=9)
-    side.axhline(40, color=plots.FAINT, linewidth=1, linestyle=(0, (2, 2)))
-    plots.label(side, 2.9, 41, "p has 40 %", plots.MUTED, ha="right")
+    side.plot(centre, _left(x), "o", color=plots.ESTIMATE, markersize=9)
+    side.axhline(TRUE_LEFT, color=plots.FAINT, **plots.DOTTED)
+    plots.label(side, 2.9, TRUE_LEFT + 1, f"p has {TRUE_LEFT:.0f} %", plots.MUTED, ha="right")
     side.set(xlim=(-3.2, 3.2), ylim=(0, 100), xlabel="centre of the start", ylabel="% that ends on the left")
     return figure
 
 
 @functools.cache
 def _two_samplers(step_size):
-    generator = _generator()
+    generator = seeded()
     x0 = LINE.sample(5000, generator)
     uncorrected = walks.langevin(LINE.score, x0, step_size, 1000, generator=generator)
     corrected, acceptance = walks.mala(LINE, x0, step_size, 1000, generator=generator)
@@ -249,7 +246,7 @@ def _two_samplers(step_size):
 
 
 @plots.styled
-def mala(step_size=0.05):
+def mala(step_size: float = 0.05) -> Figure:
     """A thousand steps from p itself, without and with the Metropolis correction."""
     uncorrected, corrected, acceptance = _two_samplers(step_size)
     figure, axes = plots.canvas(2, 1, height=4.6, sharex=True)
@@ -258,12 +255,12 @@ def mala(step_size=0.05):
         (corrected, plots.ESTIMATE, f"MALA, {100 * acceptance:.0f} % accepted"),
     ]
     for ax, (x, color, name) in zip(axes, rows, strict=True):
-        _line_axes(ax, 1.1, -4, 5)
+        line_axes(ax, xlim=(-4, 5), ylim=(0, 1.1), xlabel="x")
         plots.histogram(ax, x, np.linspace(-4, 5, 136), color)
         plots.curve(ax, LINE, torch.linspace(-4, 5, 600))
-        left = x[x < watershed()]
+        left = x[x < watershed(LINE)]
         spread = f", spread {left.std().item():.2f}" if len(left) > 50 else ""
         plots.label(ax, 5, 0.9, name, color, ha="right")
-        plots.label(ax, 5, 0.72, f"left mode: {100 * _left(x):.0f} %{spread}", color, ha="right")
+        plots.label(ax, 5, 0.72, f"left mode: {_left(x):.0f} %{spread}", color, ha="right")
     axes[0].set_xlabel("")
     return figure

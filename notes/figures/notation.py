@@ -3,9 +3,13 @@
 import math
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from notes import plots
+from notes.figures import cast
 from notes.langevin import stationary_variance
+
+__all__ = ["LETTERS", "UPDATES", "calculator", "sampled_variance", "step_and_temperature"]
 
 # An update x ← x + a s(x) + b z as it is written, the name of its letter, and (a, b) as functions of that letter.
 UPDATES = {
@@ -21,20 +25,20 @@ UPDATES = {
 LETTERS = [0.01, 0.1, 0.2, 0.5, 1.0, 1.5, 2.0]
 
 
-def step_and_temperature(update, letter):
+def step_and_temperature(update: str, letter: float) -> tuple[float, float]:
     """The book's τ and T of an update with that value of its letter: τ = a and T = b²/(2a)."""
     a, b = UPDATES[update][1](letter)
     return a, b**2 / (2 * a)
 
 
-def sampled_variance(update, letter):
+def sampled_variance(update: str, letter: float) -> float:
     """The variance that the update settles at on N(0, 1): T/(1 − τ/2), infinite from τ = 2 on."""
     tau, temperature = step_and_temperature(update, letter)
     return temperature * stationary_variance(1.0, tau) if tau < 2 else math.inf
 
 
 @plots.styled
-def calculator(update="x + τ s + √τ z", letter=0.2):
+def calculator(update: str = "x + τ s + √τ z", letter: float = 0.2) -> Figure:
     """An update's a, b, step size and temperature in large figures, and the law it samples beside N(0, 1)."""
     name, coefficients = UPDATES[update]
     a, b = coefficients(letter)
@@ -50,8 +54,7 @@ def calculator(update="x + τ s + √τ z", letter=0.2):
     for column, (what, value, ink) in enumerate([*numbers, ("temperature T", temperature, color)]):
         plots.label(top, column, 0.24, f"{value:.3g}", ink, ha="left", fontsize=25)
         plots.label(top, column, 0, what, ink, ha="left")
-    ax.set(xlim=(-4, 4), ylim=(0, 0.85), yticks=[], xlabel="x")
-    ax.spines["left"].set_visible(False)
+    cast.line_axes(ax, xlim=(-4, 4), ylim=(0, 0.85), xlabel="x")
     x = np.linspace(-4, 4, 801)
     ax.plot(x, _normal(x, 1), color=plots.TRUTH)
     plots.label(ax, 1.35, 0.2, "N(0, 1), the target", ha="left")

@@ -6,11 +6,17 @@ Each takes a benchmark's result as its first argument, a dictionary as the bench
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from notes import plots
+from notes.figures import cast
 
+__all__ = ["cost", "frames", "result", "training"]
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 # What is a floor and not a library: drawn dashed.
 FLOORS = ["noise alone", "exponentials alone", "products alone"]
 SIZES = {
@@ -21,13 +27,25 @@ SIZES = {
 }
 
 
-def result(name):
-    """What a benchmark found when it last ran in this checkout."""
-    return json.loads((Path(__file__).parents[2] / "benchmarks" / "results" / f"{name}.json").read_text())
+def result(name: str) -> dict[str, Any]:
+    """What a benchmark found when it last ran in this checkout.
+
+    Raises
+    ------
+    FileNotFoundError
+        Away from the repository, or where no such benchmark has run.
+    """
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"no result of the benchmark {name!r} in {RESULTS}: this page is run in the book's repository, "
+            "where `make bench` writes them"
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @plots.styled
-def cost(result, unit, against):
+def cost(result: dict[str, Any], unit: str, against: str) -> Figure:
     """What a unit of work costs over one of the sizes, on logarithmic axes, with its physical floor."""
     sweep = result["sweeps"][against]
     figure, ax = plots.canvas(height=4.2)
@@ -37,7 +55,7 @@ def cost(result, unit, against):
 
 
 @plots.styled
-def training(result, view="error"):
+def training(result: dict[str, Any], view: str = "error") -> Figure:
     """How the error falls with the seconds spent, or what a step costs over the size of its batch."""
     figure, ax = plots.canvas(height=4.2)
     if view == "batch":
@@ -52,13 +70,13 @@ def training(result, view="error"):
     ax.set(xscale="log", yscale="log", xlabel="seconds of training", ylabel="relative Fisher divergence")
     ax.axhline(result["wanted"], color=plots.TRUTH, linewidth=1, linestyle="--")
     left = ax.get_xlim()[0]
-    plots.label(ax, left * 1.1, result["wanted"] * 0.93, "1 %", ha="left", va="top")
+    plots.label(ax, left * 1.1, result["wanted"] * 0.93, f"{100 * result['wanted']:g} %", ha="left", va="top")
     _names(ax, ends)
     return figure
 
 
 @plots.styled
-def frames(result, chapter="langevin"):
+def frames(result: dict[str, Any], chapter: str = "langevin") -> Figure:
     """What a frame of each of a chapter's figures costs: its drawing, then its file, and what is held."""
     names = result["chapters"][chapter]
     figure, ax = plots.canvas(height=4.2)
@@ -70,10 +88,9 @@ def frames(result, chapter="langevin"):
     longest = max(both[0] for chapter in result["chapters"].values() for both, _ in chapter.values())
     # As many rows for every chapter, so that a bar is as thick in each.
     most = max(map(len, result["chapters"].values()))
-    ax.set(xlim=(0, 1.2 * longest), ylim=(-0.6, most + 0.2), yticks=[], xlabel="ms a frame")
+    cast.line_axes(ax, xlim=(0, 1.2 * longest), ylim=(-0.6, most + 0.2), xlabel="ms a frame")
     ax.axvline(result["held"], color=plots.TRUTH, linewidth=1, linestyle="--")
     plots.label(ax, result["held"] + 1, most + 0.2, "held, in the median", ha="left", va="top")
-    ax.spines["left"].set_visible(False)
     return figure
 
 

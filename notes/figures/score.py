@@ -4,30 +4,27 @@ import functools
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 
 from notes import plots
+from notes.figures import cast
 from notes.langevin import langevin
 from notes.mixtures import GaussianMixture
 
-WEIGHTS = [0.6, 0.4]
+__all__ = ["energy", "field", "magnitude", "normaliser", "three_views", "two_gradients"]
+
 EXTENT = (-6.0, 6.0, -3.0, 3.0)
 WELLS = GaussianMixture([[-1.5], [1.5]], 0.8, [0.7, 0.3])
 
 
-def _pair(separation, dim=1, weight=WEIGHTS[0]):
-    """Two Gaussians of standard deviation 1 on the first axis, the heavier one on the left."""
-    means = torch.zeros(2, dim)
-    means[:, 0] = torch.tensor([-separation / 2, separation / 2])
+def _pair(separation, dim=1, weight=0.6):
+    """Two Gaussians of standard deviation 1 on the first axis; ``weight`` is that of the left one."""
+    means = cast.on_first_axis([-separation / 2, separation / 2], dim)
     return GaussianMixture(means, 1.0, [weight, 1 - weight])
 
 
-def _bare(ax, ylim, left=-6.0, right=6.0):
-    ax.set(xlim=(left, right), ylim=ylim, yticks=[])
-    ax.spines["left"].set_visible(False)
-
-
 @plots.styled
-def three_views(x=0.75, separation=4.0):
+def three_views(x: float = 0.75, separation: float = 4.0) -> Figure:
     """p, log p with its tangent at x, and the score, whose height is the tangent's slope."""
     density, grid = _pair(separation), torch.linspace(-6, 6, 401)
     here = torch.tensor([[float(x)]])
@@ -39,7 +36,7 @@ def three_views(x=0.75, separation=4.0):
         (density.score(grid[:, None])[:, 0], slope, (-4.4, 4.4), "score", -4.0),
     ]
     for ax, (values, value, ylim, name, y) in zip(axes, rows, strict=True):
-        _bare(ax, ylim)
+        cast.line_axes(ax, xlim=(-6, 6), ylim=ylim)
         ax.axvline(x, color=plots.FAINT, linewidth=1)
         ax.plot(grid, values, color=plots.TRUTH)
         ax.plot(x, value, "o", color=plots.ESTIMATE, markersize=8, zorder=4)
@@ -65,13 +62,11 @@ def _paths(separation, weight):
 
 
 @plots.styled
-def field(separation=3.0, weight=0.6):
+def field(separation: float = 3.0, weight: float = 0.6) -> Figure:
     """The score as arrows on the contours, and the ways that points take along them; ``weight`` of the left mode."""
     density = _pair(separation, 2, weight)
     figure, ax = plots.canvas(height=3.1)
-    plots.plane(ax, EXTENT)
-    plots.contours(ax, density, EXTENT)
-    plots.arrows(ax, density.score, EXTENT, n=23, color="#777777")
+    cast.arrow_field(ax, density, density.score, "#777777", EXTENT, across=23, fine=140)
     path = _paths(separation, weight)
     for way in path.transpose(0, 1):
         ax.plot(*way.T, color=plots.ESTIMATE, linewidth=1.4)
@@ -89,7 +84,7 @@ def _stationary(separation):
 
 
 @plots.styled
-def magnitude(separation=3.0):
+def magnitude(separation: float = 3.0) -> Figure:
     """log p above, the length of the score below: pale is weak, at the peaks and at the saddle."""
     density = _pair(separation, 2)
     figure, axes = plots.canvas(2, 1, height=6.1)
@@ -116,7 +111,7 @@ STEP_SIZE = 0.02
 def _slide(temperature):
     """Many beads from an even start over both wells, every fifth of 300 steps; a few of them are drawn."""
     x0 = torch.linspace(-4, 4, 4_000)[:, None]
-    generator = torch.Generator().manual_seed(3)
+    generator = cast.seeded(3)
     return langevin(WELLS.score, x0, STEP_SIZE, 300, temperature=temperature, generator=generator, record_every=5)
 
 
@@ -129,7 +124,7 @@ def _energies():
 
 
 @plots.styled
-def energy(time=60, temperature=1.0):
+def energy(time: int = 60, temperature: float = 1.0) -> Figure:
     """Beads on the energy −log p, moved by the drift alone or by drift and noise; below, their mean energy."""
     lowest, mean = _energies()
     figure, (ax, side) = plots.canvas(2, 1, height=5.8, gridspec_kw={"height_ratios": [1.25, 1]})
@@ -147,10 +142,10 @@ def energy(time=60, temperature=1.0):
         plots.label(side, 295, y, names[other], color if chosen else plots.MUTED, ha="right")
     ax.plot(path[now, beads, 0], heights[now, beads], "o", color=plots.ESTIMATE, markersize=7, alpha=0.7)
     side.plot(time, heights[now].mean(), "o", color=plots.ESTIMATE, markersize=8, clip_on=False)
-    side.axhline(mean - lowest, color=plots.TRUTH, linewidth=1, linestyle=(0, (2, 2)))
+    side.axhline(mean - lowest, color=plots.TRUTH, **plots.DOTTED)
     plots.label(side, 150, 0.535, "mean under p", va="center")
     side.set(xlim=(0, 300), ylim=(0, 2), yticks=[0, 1, 2], xlabel="steps", ylabel="mean energy")
-    _bare(ax, (-0.4, 6.2), -4.1, 4.1)
+    cast.line_axes(ax, xlim=(-4.1, 4.1), ylim=(-0.4, 6.2))
     ax.spines["bottom"].set_visible(False)
     ax.set_xticks([])
     plots.label(ax, 0, 4.2, "E = −log p", fontsize=14)
@@ -158,7 +153,7 @@ def energy(time=60, temperature=1.0):
 
 
 @plots.styled
-def normaliser(log_constant=1.0):
+def normaliser(log_constant: float = 1.0) -> Figure:
     """c·p, its logarithm and the score: the first is stretched, the second shifted, the third stays."""
     density, grid = _pair(4.0), torch.linspace(-6, 6, 401)
     log_p, s = density.log_prob(grid[:, None]), density.score(grid[:, None])[:, 0]
@@ -169,7 +164,7 @@ def normaliser(log_constant=1.0):
         (s, s, (-4.4, 4.4), "score", -3.8),
     ]
     for ax, (before, after, ylim, name, y) in zip(axes, rows, strict=True):
-        _bare(ax, ylim)
+        cast.line_axes(ax, xlim=(-6, 6), ylim=ylim)
         ax.plot(grid, before, color=plots.TRUTH, linewidth=1 if before is not after else 4)
         ax.plot(grid, after, color=plots.CONTRAST)
         plots.label(ax, -5.9, y, name, plots.CONTRAST, ha="left", fontsize=14)
@@ -186,14 +181,14 @@ DATA = torch.tensor([1.9, -0.3, 0.6, 1.8])
 
 
 @plots.styled
-def two_gradients(theta=-1.0, sigma=1.0):
+def two_gradients(theta: float = -1.0, sigma: float = 1.0) -> Figure:
     """The same data and model N(θ, σ²): above each point follows its Stein score, below θ its Fisher score."""
     grid, rate = torch.linspace(-5.5, 7.5, 500), 0.4
     figure, axes = plots.canvas(2, 1, height=5.0, sharex=True)
     moved = theta + rate * (DATA.mean().item() - theta) / sigma**2
     heights = 0.06 + 0.06 * torch.arange(len(DATA))
     for ax, color in zip(axes, [plots.ESTIMATE, plots.TRUTH], strict=True):
-        _bare(ax, (0, 0.74), -5.5, 7.5)
+        cast.line_axes(ax, xlim=(-5.5, 7.5), ylim=(0, 0.74))
         plots.curve(ax, GaussianMixture([[float(theta)]], sigma), grid)
         ax.plot(DATA, heights, "o", color=color, markersize=5, zorder=4)
     for x, y in zip(DATA.tolist(), heights.tolist(), strict=True):

@@ -11,10 +11,10 @@ def bars(height=1.0, tall=False):
     return figure
 
 
-def walk(step=2, temperature=1.0):
+def walk(q=2, temperature=1.0):
     figure = Figure(figsize=(4, 2), dpi=75)
     axes = figure.subplots()
-    axes.plot([0, step], [0, temperature * step])
+    axes.plot([0, q], [0, temperature * q])
     axes.set(xlim=(0, 10), ylim=(0, 20))
     return figure
 

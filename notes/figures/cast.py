@@ -1,0 +1,85 @@
+"""Who appears in more than one chapter: laws, seeds, and the small set-ups of their pictures."""
+
+import functools
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+
+from notes import mixtures, plots
+from notes.mixtures import GaussianMixture
+
+__all__ = [
+    "EXTENT",
+    "LINE",
+    "MOONS",
+    "NORMAL",
+    "PLANE",
+    "arrow_field",
+    "line_axes",
+    "on_first_axis",
+    "seeded",
+    "share_left",
+    "two_bumps",
+    "watershed",
+]
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    """A new generator with that seed."""
+    return torch.Generator().manual_seed(seed)
+
+
+def on_first_axis(places: list[float], dim: int) -> torch.Tensor:
+    """Points (len(places), dim) that differ along the first axis alone."""
+    points = torch.zeros(len(places), dim)
+    points[:, 0] = torch.tensor(places)
+    return points
+
+
+def two_bumps(dim: int) -> GaussianMixture:
+    """Two unit Gaussians, 3 apart along the first axis of d dimensions."""
+    return GaussianMixture(on_first_axis([1.5, -1.5], dim), 1.0)
+
+
+# The two modes of Chan's tutorial, on the line and along the first axis of the plane.
+LINE, PLANE = (GaussianMixture(on_first_axis([2.0, -2.0], dim), [0.5, 0.2], [0.6, 0.4]) for dim in (1, 2))
+NORMAL = GaussianMixture([[0.0]], 1.0)
+MOONS = mixtures.two_moons(std=0.2)
+EXTENT = (-2.4, 2.4, -2.0, 2.0)  # of the moons
+
+
+@functools.cache
+def watershed(density: GaussianMixture) -> float:
+    """Where LINE or PLANE is lowest between its modes, on the line through them: left of it, one climbs to the left."""
+    between = torch.linspace(-2, 2, 40_001, dtype=torch.float64)
+    x = torch.zeros(len(between), density.dim, dtype=torch.float64)
+    x[:, 0] = between
+    return between[density.log_prob(x).argmin()].item()
+
+
+def share_left(density: GaussianMixture) -> float:
+    """The share of LINE or PLANE that its left mode holds."""
+    return density.weights[density.means[:, 0].argmin()].item()
+
+
+def line_axes(ax: Axes, **settings: Any) -> None:
+    """Axes of a curve over a line: without heights, and without the spine that would carry them."""
+    ax.set(yticks=[], **settings)
+    ax.spines["left"].set_visible(False)
+
+
+def arrow_field(
+    ax: Axes,
+    density: GaussianMixture,
+    field: plots.Field,
+    color: str,
+    extent: plots.Extent = EXTENT,
+    *,
+    across: int = 15,
+    fine: int = 100,
+) -> None:
+    """A field (n, 2) → (n, 2), so many arrows across, on a density's contours, so many points across."""
+    plots.plane(ax, extent)
+    plots.contours(ax, density, extent, fine)
+    plots.arrows(ax, field, extent, across, color)
