@@ -1,7 +1,7 @@
 """A walk and a training while other programs keep the cores busy: none, one and two loops that this script starts.
 
-Beside the package as it is, the same with the rule of ``notes._threads`` off, and so with PyTorch's default threads, and
-with one thread throughout.
+Beside the package as it is: the same with the rule of ``notes._threads`` off, so with PyTorch's default threads, and
+the same on one thread throughout.
 """
 
 import contextlib

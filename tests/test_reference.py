@@ -4,7 +4,6 @@ import doctest
 import importlib
 import inspect
 import pkgutil
-import re
 
 import pytest
 from browser import faint_texts, open_page, set_screen, set_theme, soup
