@@ -111,6 +111,7 @@ def train(
     check.on_device(generator, parameters[0].device)
     batch = _batches(data, batch_size, generator)
     before = [parameter.grad for parameter in parameters]
+    buffered = any(True for _ in model.buffers())
     losses = []
     # In a notebook and a terminal only; and not where tqdm is switched off, as in a build of the book.
     quiet = True if os.environ.get("TQDM_DISABLE") else None
@@ -120,7 +121,7 @@ def train(
             adam = _Adam(parameters, lr=lr, fused=True)
             cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, n_steps)
             for step in progress:
-                buffers = [buffer.clone() for buffer in model.buffers()]
+                buffers = [buffer.clone() for buffer in model.buffers()] if buffered else []
                 where = (
                     f"at step {step} of {n_steps} with lr={lr:g}; the model has the weights of the last update. "
                     "A smaller lr helps where the loss grew before"
