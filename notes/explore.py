@@ -24,7 +24,7 @@ with needs("figures"):
     from matplotlib.figure import Figure
     from PIL import Image
 
-__all__ = ["explore", "play", "png"]
+__all__ = ["play", "explore", "png"]
 
 SITE_VARIABLE = "NOTES_SITE"  # set by a build of the site while it executes the chapters
 MOST_FRAMES = 120  # of one figure on the website: some 6 MB, and as many seconds of the build as ten

@@ -1,7 +1,9 @@
 """The package as a whole: importing it does nothing, and its modules know of each other in one direction only."""
 
 import ast
+import importlib
 import importlib.metadata
+import inspect
 import itertools
 import json
 import re
@@ -249,6 +251,33 @@ def test_plots_know_no_figure_and_not_the_book():
     reached = reaches("notes.plots") if "notes.plots" in SOURCES else set()
     assert not reached & BOOK
     assert not any(map(is_figure, reached))
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if "\n__all__ = [" in SOURCES[name].read_text("utf-8")])
+def test_what_a_module_offers_is_all_that_is_public_in_it_and_is_annotated(name):
+    module = importlib.import_module(name)
+    own = [value for value in vars(module).values() if callable(value) and getattr(value, "__module__", "") == name]
+    own = [value for value in own if not getattr(value, "__name__", "_").startswith("_")]
+    names = [value.__name__ for value in own]
+    assert [key for key in module.__all__ if key in names] == names  # in this order, which the reference takes over
+    assert {*module.__all__} <= {*vars(module)}
+    methods = [method for owner in own if inspect.isclass(owner) for method in vars(owner).values()]
+    methods = [method for method in methods if inspect.isfunction(method) and method.__name__[0] != "_"]
+    for function in [*methods, *(value for value in own if not inspect.isclass(value))]:
+        signature = inspect.signature(function)
+        kinds = [
+            signature.return_annotation,
+            *(p.annotation for p in signature.parameters.values() if p.name != "self"),
+        ]
+        assert inspect.Parameter.empty not in kinds, function.__qualname__
+
+
+@pytest.mark.parametrize("name", [name for name in sorted(filter(is_figure, SOURCES)) if name != "notes.figures.cast"])
+def test_what_a_chapter_takes_of_its_figures_is_offered(name):
+    chapter = FOLDER.parent / "book" / f"{name.rpartition('.')[2]}.md"
+    taken = {*re.findall(r"(?<!notes\.)figures\.(\w+)", chapter.read_text(encoding="utf-8"))}
+    assert taken
+    assert taken <= {*importlib.import_module(name).__all__}
 
 
 @pytest.mark.parametrize("name", sorted(SOURCES))

@@ -15,13 +15,13 @@ __all__ = [
     "MOONS",
     "NORMAL",
     "PLANE",
-    "arrow_field",
-    "line_axes",
-    "on_first_axis",
     "seeded",
-    "share_left",
+    "on_first_axis",
     "two_bumps",
     "watershed",
+    "share_left",
+    "line_axes",
+    "arrow_field",
 ]
 
 

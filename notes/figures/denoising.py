@@ -25,15 +25,15 @@ __all__ = [
     "SLIPS",
     "STEPS",
     "TRAINED",
-    "annealed",
-    "average",
-    "bridge",
-    "constant",
-    "mistakes",
     "pairs",
-    "sampling",
-    "sigma",
+    "average",
+    "constant",
+    "bridge",
     "training",
+    "sigma",
+    "sampling",
+    "mistakes",
+    "annealed",
 ]
 
 

@@ -24,15 +24,15 @@ __all__ = [
     "STEPS",
     "TARGETS",
     "TRAINED",
-    "bandwidth",
-    "dimension",
-    "field",
     "kernels",
-    "memory",
-    "objectives",
-    "samples",
-    "sampling",
+    "field",
+    "bandwidth",
     "training",
+    "sampling",
+    "samples",
+    "dimension",
+    "objectives",
+    "memory",
 ]
 
 

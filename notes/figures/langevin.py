@@ -15,13 +15,13 @@ from notes.mixtures import GaussianMixture
 __all__ = [
     "BIAS_STEPS",
     "COEFFICIENTS",
-    "bias",
-    "fokker_planck",
-    "histogram",
-    "mala",
-    "noise",
-    "start",
     "walk",
+    "histogram",
+    "fokker_planck",
+    "noise",
+    "bias",
+    "start",
+    "mala",
 ]
 
 PLANE = GaussianMixture([[-1.6, -0.7], [1.6, -0.9], [0.2, 1.3]], [0.55, 0.7, 0.4], [0.3, 0.4, 0.3])

@@ -9,7 +9,7 @@ from notes import plots
 from notes.figures import cast
 from notes.langevin import stationary_variance
 
-__all__ = ["LETTERS", "UPDATES", "calculator", "sampled_variance", "step_and_temperature"]
+__all__ = ["LETTERS", "UPDATES", "step_and_temperature", "sampled_variance", "calculator"]
 
 # An update x ← x + a s(x) + b z as it is written, the name of its letter, and (a, b) as functions of that letter.
 UPDATES = {

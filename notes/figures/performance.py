@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from notes import plots
 from notes.figures import cast
 
-__all__ = ["cost", "frames", "result", "training"]
+__all__ = ["result", "cost", "training", "frames"]
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 # What is a floor and not a library: drawn dashed.

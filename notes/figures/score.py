@@ -11,7 +11,7 @@ from notes.figures import cast
 from notes.langevin import langevin
 from notes.mixtures import GaussianMixture
 
-__all__ = ["energy", "field", "magnitude", "normaliser", "three_views", "two_gradients"]
+__all__ = ["three_views", "field", "magnitude", "energy", "normaliser", "two_gradients"]
 
 EXTENT = (-6.0, 6.0, -3.0, 3.0)
 WELLS = GaussianMixture([[-1.5], [1.5]], 0.8, [0.7, 0.3])
