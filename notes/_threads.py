@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-# From so much work on, in numbers that a step computes with, threads gain more than they may wait: some milliseconds.
-_MUCH = 2**20
+# From so much work on, counted in exponentials of some half a nanosecond: a millisecond, which threads are worth.
+_MUCH = 2**21
 
 
 class one_thread:
@@ -23,7 +23,7 @@ class one_thread:
     Parameters
     ----------
     work : float
-        Numbers that a step computes with: for a mixture points × components × dimensions.
+        What a step computes, in units of some half a nanosecond: an exponential, or a few numbers added.
 
     Examples
     --------

@@ -1,20 +1,27 @@
 """Gaussian mixtures: targets whose density, score and smoothed score are all known exactly."""
 
-import functools
+import contextlib
 import math
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch.autograd import forward_ad
 
 from notes import _arguments as check
+from notes import _attention
+from notes._threads import one_thread
 
-# Points go through in blocks, so that no work array outgrows this many numbers (0.5 MB in float32: it stays in cache).
-_BLOCK = 2**17
-
-# From so many equal components on, fused attention is faster than blocks on a CPU, and needs no array of pairs.
-_MANY = 128
-
-# Below so many, the points lie along memory rather than the components.
-_FEW = 16
+__all__ = [
+    "GaussianMixture",
+    "checkerboard",
+    "cross_validated_bandwidth",
+    "kernel_density",
+    "rings",
+    "scott_bandwidth",
+    "silverman_bandwidth",
+    "swiss_roll",
+    "two_moons",
+]
 
 
 class GaussianMixture:
@@ -47,8 +54,14 @@ class GaussianMixture:
     tensor([0.6000, 0.4000])
     """
 
-    def __init__(self, means, stds, weights=None):
+    def __init__(
+        self,
+        means: torch.Tensor | Sequence[Sequence[float]],
+        stds: torch.Tensor | Sequence[float] | float,
+        weights: torch.Tensor | Sequence[float] | None = None,
+    ) -> None:
         means = check.floating("means", means)
+        means = means.to(torch.promote_types(means.dtype, torch.float32))
         if means.ndim != 2 or 0 in means.shape:
             raise ValueError(f"means must have shape (K, d) with K, d ≥ 1, got {tuple(means.shape)}")
         n_components = means.shape[0]
@@ -62,26 +75,28 @@ class GaussianMixture:
             raise ValueError(f"weights must have shape ({n_components},), got {tuple(weights.shape)}")
         check.finite("means", means)
         check.finite("weights", weights)
-        if (check.finite("stds", stds) <= 0).any() or (stds.square() == 0).any():
-            raise ValueError(
-                f"stds must be positive, and so must their squares in {stds.dtype}, got {stds.min().item()}"
-            )
+        narrowest, widest = _with_squares("stds", check.finite("stds", stds))
+        furthest = means.detach().abs().max().item()
+        if not furthest / narrowest * max(furthest, 1) / narrowest < 1e300:  # which only float64 can reach
+            raise ValueError(f"means must be closer to 0 for stds of {narrowest:.3g}, got {furthest:.3g}")
         if (weights < 0).any():
             raise ValueError(f"weights must not be negative, got {weights.min().item()}")
         if weights.max() == 0:
             raise ValueError("weights must not all be zero")
-        self.means = means.clone()
-        if stds.ndim and (stds == stds[0]).all():
+        if stds.ndim and not _is_differentiated(stds) and (stds == stds[0]).all():
             stds = stds[0]
-        self.stds = stds.clone().expand(n_components)  # one std for all is held once: score looks for that
-        weights = weights / weights.max()  # large ones would overflow in their sum
-        self.weights = weights / weights.sum()
+        self._one_std = stds.ndim == 0
+        self._extreme = narrowest < 2**-30 or max(widest, furthest) > 2**30
+        self.means = means.clone(memory_format=torch.contiguous_format)
+        self.stds = stds.clone(memory_format=torch.contiguous_format).expand(n_components)
+        share = weights.double() / weights.detach().max().double()  # large ones would overflow in their sum
+        self.weights = (share / share.sum()).to(means.dtype)
 
     def __repr__(self):
         return f"GaussianMixture(components={len(self.means)}, dim={self.dim})"
 
     @property
-    def dim(self):
+    def dim(self) -> int:
         return self.means.shape[1]
 
     def sample(self, n, generator=None):
@@ -97,10 +112,14 @@ class GaussianMixture:
         0.6
         """
         n = check.count("n", n)
-        check.on_device(generator, self.means.device)
-        k = torch.multinomial(self.weights, n, replacement=True, generator=generator)
-        noise = torch.randn(n, self.dim, generator=generator, dtype=self.means.dtype, device=self.means.device)
-        return self.means[k] + self.stds[k, None] * noise
+        check.on_device(generator, device := self.means.device)
+        with one_thread(len(self.means) + 8 * n * self.dim):
+            # In float64 each of ten million weights counts; from the right, so that none that is zero is met.
+            upto = self.weights.detach().double().cumsum(0)
+            at = torch.rand(n, generator=generator, dtype=torch.float64, device=device) * upto[-1]
+            k = torch.searchsorted(upto, at, right=True)
+            noise = torch.randn(n, self.dim, generator=generator, dtype=self.means.dtype, device=device)
+            return self.means[k] + self.stds[k, None] * noise
 
     def log_prob(self, x):
         r"""The log-density, by a log-sum-exp over the components.
@@ -123,7 +142,10 @@ class GaussianMixture:
         >>> log_p.exp()
         tensor([0.3989, 0.0000])
         """
-        return self._map(*self._prepare(x), lambda block, joint: joint.logsumexp(0))
+        x = self._points(x)
+        with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
+            pairs = _pairs(*self._centred(x))
+            return torch.cat([top + terms.sum(0).log() for _, top, terms in pairs]).to(x.dtype)
 
     def score(self, x):
         r"""Stein's score in closed form: the pull of each component, weighted by its responsibility.
@@ -145,15 +167,16 @@ class GaussianMixture:
                 [ 0.],
                 [-2.]])
         """
-        if self.stds.stride() == (0,):
-            return self._attend(x)
-
-        def pull(block, joint):
-            weight = joint.softmax(0) / stds.square()[:, None]
-            return (means.T @ weight - block * weight.sum(0)).T
-
-        means, stds, x = self._prepare(x)
-        return self._map(means, stds, x, pull)
+        x = self._points(x)
+        with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
+            if self._one_std and not any(map(_is_differentiated, (x, self.means, self.stds, self.weights))):
+                return _attention.attend(x, self.means.to(x), self.stds[0].item(), self.weights.to(x))
+            means, stds, weights, points = self._centred(x)
+            scores = []
+            for rows, _, terms in _pairs(means, stds, weights, points):
+                pull = terms / terms.sum(0) / stds.square()[:, None]
+                scores.append(rows * -pull.sum(0)[:, None] + (means.T @ pull).T)
+            return torch.cat(scores).to(x.dtype)
 
     def components(self, x):
         """The most responsible component for each row of x (n, d). Returns (n,), whole numbers.
@@ -166,7 +189,9 @@ class GaussianMixture:
         >>> p.components(torch.tensor([[1.9], [-2.1]]))
         tensor([0, 1])
         """
-        return self._map(*self._prepare(x), lambda block, joint: joint.argmax(0))
+        x = self._points(x)
+        with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
+            return torch.cat([terms.argmax(0) for _, _, terms in _pairs(*self._centred(x))])
 
     def smoothed(self, sigma):
         r"""The law of x + σz, z ~ N(0, I): again a mixture, with stds :math:`\sqrt{\sigma_k^2 + \sigma^2}`.
@@ -178,94 +203,74 @@ class GaussianMixture:
         tensor([5.])
         """
         sigma = self.stds.new_tensor(check.positive("sigma", sigma))
-        return GaussianMixture(self.means, self.stds.hypot(sigma), self.weights)
+        stds = self.stds[0] if self._one_std else self.stds
+        return GaussianMixture(self.means, stds.hypot(sigma), self.weights)
 
-    def _prepare(self, x):
-        """Means, stds and points in one dtype, and around the mean of the mixture, where differences lose least."""
-        dtype = self._dtype(x)
-        means = self.means.to(dtype)
-        centre = torch.mv(means.t(), self.weights.to(dtype))
-        return means - centre, self.stds.to(dtype), x.to(dtype) - centre
-
-    def _dtype(self, x):
-        """The wider dtype of mixture and points."""
+    def _points(self, x: torch.Tensor) -> torch.Tensor:
+        """Points in the wider dtype of mixture and points: equal ones are computed with alike, however they lie."""
         check.points("x", x, self.dim)
-        return torch.promote_types(self.means.dtype, x.dtype)
+        return x.to(torch.promote_types(self.means.dtype, x.dtype)).contiguous()
 
-    def _attend(self, x):
-        """The score of components of one std as softmax attention: queries x, keys μ_k/σ², values μ_k.
+    def _centred(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Means, stds, weights and points in one dtype, around the mean of the mixture: differences lose least there.
 
-        The logit of a pair is x·μ_k/σ² − ‖μ_k‖²/2σ² + log w_k: a square expanded, and so in float32 only while what is
-        rounded is small against what float32 resolves; in float64 and around the mean of the mixture otherwise, where
-        its rounding is below that of the inputs. Far away ‖x‖ does not matter: the score grows with it as its rounding
-        does.
+        In float64 what float32 might not hold: squares of extreme lengths, one over a small weight.
         """
-        dtype = self._dtype(x)
-        values, variance, centre = self.means.to(dtype), self.stds[0].to(dtype).square(), None
-        keys = values / variance
-        squared = (values * keys).sum(1)
-        if not squared.max().item() < 2**9:  # nor where it overflows
-            values, variance = self.means.double(), self.stds[0].double().square()
-            centre = torch.mv(values.t(), self.weights.double())
-            values = values - centre
-            keys = values / variance
-            squared = (values * keys).sum(1)
-        shift = torch.sub(self.weights.to(keys).log(), squared, alpha=0.5)
-        fused = len(keys) >= _MANY and x.device.type == "cpu" and not x.requires_grad
-        attention = _fused_attention if fused else _attention
-        out = []
-        for block in _blocks(x, self.dim if fused else max(len(keys), self.dim)):
-            block = block.to(keys) if centre is None else block.to(keys) - centre
-            pull = -block + attention(block, keys, shift, values)  # this way round it has the layout of x
-            out.append((pull / variance).to(dtype))
-        return out[0] if len(out) == 1 else torch.cat(out)
-
-    def _map(self, means, stds, x, function):
-        """Apply ``function(block, joint)`` to blocks of points and join what comes back.
-
-        ``block`` is (d, b); ``joint`` is (K, b), log w_k + log N(x; μ_k, σ_k² I). The points lie along memory, since a
-        softmax over a short stretch of it is many times slower; the components do where they are so many that a block
-        holds few points. Squares are of differences, never expanded.
-        """
-        constant = self.weights.to(x).log() - self.dim * (stds.log() + 0.5 * math.log(2 * math.pi))
-        scale = (-0.5 / stds.square())[:, None]
-        columns = means.T.contiguous()
-        most = _BLOCK // len(means)
-        out = []
-        for rows in _blocks(x, len(means)):
-            block = rows.T.contiguous()
-            pairs = zip(columns, block, strict=True)
-            along = ((mean - at[:, None]).T if most < 16 else mean[:, None] - at for mean, at in pairs)
-            squared = functools.reduce(torch.add, map(torch.square, along))
-            out.append(function(block, torch.addcmul(constant[:, None], squared, scale)))
-        return out[0] if len(out) == 1 else torch.cat(out)
+        wide = self._extreme or _is_differentiated(self.weights)
+        dtype = torch.float64 if wide else x.dtype
+        means, stds, weights = (value.to(dtype) for value in (self.means, self.stds, self.weights))
+        centre = torch.mv(means.detach().t(), weights.detach())
+        return means - centre, stds, weights, x.to(dtype) - centre
 
 
-def _blocks(x, width):
-    """The rows of x in pieces for which a work array of so many columns stays in cache."""
-    rows = max(1, _BLOCK // width)
-    return x.split(rows) if len(x) > rows else [x]
+def _pairs(
+    means: torch.Tensor, stds: torch.Tensor, weights: torch.Tensor, x: torch.Tensor
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Blocks of points (b, d), each with its (K, b) terms w_k N(x; μ_k, σ_k² I) / eᵗᵒᵖ, and top (b,).
+
+    The largest term of a point is 1. The points lie along memory, since a softmax over a short stretch of it is many
+    times slower; the components do where they are so many that a block holds few points. Squares are of differences,
+    never expanded, and of numbers without a unit.
+    """
+    constant = (-means.shape[1] * (stds.log() + 0.5 * math.log(2 * math.pi)))[:, None]
+    log_weights = weights.log()[:, None]
+    linear = _is_differentiated(weights)  # the logarithm has no derivative at zero
+    if not linear:
+        constant = constant + log_weights
+    scale = (math.sqrt(0.5) / stds)[:, None]
+    columns = means.T.contiguous()
+    size = max(1, _attention.BLOCK // len(means))
+    for rows in x.split(size):
+        joint = constant
+        for mean, at in zip(columns, rows.T.contiguous(), strict=True):
+            offset = (mean - at[:, None]).T if size < 16 else mean[:, None] - at
+            joint = torch.addcmul(joint, offset := offset * scale, offset, value=-1)
+        top = (joint + log_weights if linear else joint).detach().amax(0).clamp(min=torch.finfo(joint.dtype).min)
+        binary = (joint - top) / math.log(2)  # some CPUs take powers of two faster
+        terms = weights[:, None] * binary.clamp(max=1000).exp2() if linear else binary.exp2()
+        yield rows, top, terms
 
 
-def _attention(x, keys, shift, values):
-    """Softmax attention with a shift for each key: (n, d), (K, d), (K,), (K, d) → (n, d)."""
-    # A softmax is fast along memory where it is long, and across memory where it is short.
-    if len(keys) < _FEW:
-        return torch.mm(values.t(), torch.addmm(shift[:, None], keys, x.t()).softmax(0)).t()
-    return torch.mm(torch.addmm(shift, x, keys.t()).softmax(1), values)
+def _is_differentiated(tensor: torch.Tensor) -> bool:
+    """Whether a derivative with respect to it may be asked for: backward, or forward."""
+    return (tensor.requires_grad and torch.is_grad_enabled()) or forward_ad.unpack_dual(tensor).tangent is not None
 
 
-def _fused_attention(x, keys, shift, values):
-    """The same in one pass, which keeps no array of pairs."""
-    pad = torch.nn.functional.pad
-    wider = max(0, 15 - x.shape[1]) if x.dtype == torch.float32 else 0  # thin products take longer
-    query = pad(torch.cat([x, x.new_ones(len(x), 1)], 1), (0, wider))  # the shift is one more coordinate of the keys
-    key, value = pad(torch.cat([keys, shift[:, None]], 1), (0, wider)), pad(values, (0, 1 + wider))
-    batch = (points[None, None] for points in (query, key, value))  # a head of a batch: else nothing is fused
-    try:
-        return torch.nn.functional.scaled_dot_product_attention(*batch, scale=1.0)[0, 0, :, : x.shape[1]]
-    except NotImplementedError:  # it has no derivatives in forward mode
-        return _attention(x, keys, shift, values)
+def _full_precision(device: torch.device) -> contextlib.AbstractContextManager:
+    """A context without autocast."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return contextlib.nullcontext()
+
+
+def _with_squares(name: str, stds: torch.Tensor) -> tuple[float, float]:
+    """The least and the largest of positive numbers, whose squares are normal numbers of their dtype."""
+    low, high = math.sqrt(torch.finfo(stds.dtype).tiny), math.sqrt(torch.finfo(stds.dtype).max)
+    least, largest = stds.detach().min().item(), stds.detach().max().item()
+    if not low < least <= largest < high:
+        got = f"{least:.3g}" if low >= least else f"{largest:.3g}"
+        raise ValueError(f"{name} must be positive, from {low:.2g} to {high:.2g} in {stds.dtype}, got {got}")
+    return least, largest
 
 
 def kernel_density(data, bandwidth):
@@ -291,8 +296,7 @@ def kernel_density(data, bandwidth):
     """
     data = _data(data)
     bandwidth = check.positive("bandwidth", bandwidth)
-    if data.new_tensor(bandwidth).square() == 0:
-        raise ValueError(f"bandwidth must be positive, and so must its square in {data.dtype}, got {bandwidth:g}")
+    _with_squares("bandwidth", torch.tensor(bandwidth, dtype=torch.promote_types(data.dtype, torch.float32)))
     return GaussianMixture(data, bandwidth)
 
 
@@ -365,7 +369,7 @@ def cross_validated_bandwidth(data, candidates):
         raise ValueError(f"candidates must be a list of positive numbers, got {candidates.tolist()}")
     n, dim = data.shape
     likelihood = -n * dim * candidates.log()
-    rows = max(1, _BLOCK // n)
+    rows = max(1, _attention.BLOCK // n)
     for first in range(0, n, rows):
         block = data[first : first + rows]
         distance = torch.cdist(block, data, compute_mode="donot_use_mm_for_euclid_dist")

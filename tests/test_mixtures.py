@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from notes import mixtures
+from notes import _attention
 from notes.mixtures import (
     GaussianMixture,
     checkerboard,
@@ -231,7 +231,7 @@ def test_block_boundaries_do_not_show(monkeypatch, block):
     p = uneven(3)
     x = p.sample(101, seeded(11))
     whole = p.log_prob(x), p.score(x), p.components(x)
-    monkeypatch.setattr(mixtures, "_BLOCK", block)
+    monkeypatch.setattr(_attention, "BLOCK", block)
     for blocked, expected in zip((p.log_prob(x), p.score(x), p.components(x)), whole, strict=True):
         # The order of a sum over four components may differ between layouts, nothing else.
         torch.testing.assert_close(blocked, expected, rtol=1e-13, atol=1e-13)
@@ -248,7 +248,7 @@ def test_no_work_array_outgrows_a_block(monkeypatch, method):
                 self.size = max(self.size, out.numel())
             return out
 
-    monkeypatch.setattr(mixtures, "_BLOCK", 1200)
+    monkeypatch.setattr(_attention, "BLOCK", 1200)
     p = GaussianMixture(torch.randn(100, 2, generator=seeded(12)), 1.0)
     x = torch.randn(500, 2, generator=seeded(13))
     with Largest() as largest:
@@ -872,6 +872,16 @@ def attended(monkeypatch):
     return calls
 
 
+def attention_dtypes(monkeypatch):
+    """The dtypes in which attention is taken from now on, fused or not, in a list that grows."""
+    taken = []
+    for name in ("_by_columns", "_fused"):
+        attention = getattr(_attention, name)
+        spy = lambda keys, *more, attention=attention: taken.append(keys.dtype) or attention(keys, *more)  # noqa: E731
+        monkeypatch.setattr(_attention, name, spy)
+    return taken
+
+
 def root_mean_square(field):
     return field.double().square().sum(1).mean().sqrt().item()
 
@@ -916,7 +926,7 @@ def test_attention_is_the_score_by_its_definition_and_by_the_direct_path(monkeyp
     calls = attended(monkeypatch)
     score = p.score(x)
     assert len(calls) == 1
-    monkeypatch.setattr(mixtures, "_MANY", 10**9)
+    monkeypatch.setattr(_attention, "_MANY", 10**9)
     direct = p.score(x)
     assert len(calls) == 1
     assert score.dtype == direct.dtype == dtype
@@ -934,7 +944,7 @@ def test_attention_is_the_score_by_its_definition_and_by_the_direct_path(monkeyp
 @pytest.mark.parametrize(("std", "wanted"), [(1.0, torch.float32), (0.01, torch.float64)])
 def test_attention_in_float32_widens_where_its_logits_outgrow_float32(monkeypatch, std, wanted):
     data = cloud(500, 2, torch.float32)
-    calls = attended(monkeypatch)
+    calls = attention_dtypes(monkeypatch)
     x = data[:200] + 0.5 * std
     p = kernel_density(data, std)
     score, expected = p.score(x), reference(p, x)[1]
@@ -943,16 +953,6 @@ def test_attention_in_float32_widens_where_its_logits_outgrow_float32(monkeypatc
     # in the wide bandwidth logits of up to 50 are off by some 10 ε of that.
     eps = torch.finfo(torch.float32).eps
     assert root_mean_square(score - expected) <= (6 * eps / std**2 if std < 1 else 500 * eps)
-
-
-def attention_dtypes(monkeypatch):
-    """The dtypes in which attention is taken from now on, in a list that grows."""
-    taken = []
-    for name in ("_attention", "_fused_attention"):
-        attention = getattr(mixtures, name)
-        spy = lambda x, *more, attention=attention: taken.append(x.dtype) or attention(x, *more)  # noqa: E731
-        monkeypatch.setattr(mixtures, name, spy)
-    return taken
 
 
 @pytest.mark.parametrize("n_components", [3, 30, 300])
@@ -1006,7 +1006,7 @@ def test_attention_is_as_right_as_its_points_far_away(monkeypatch):
     p = kernel_density(data, 1.0)
     # One rounding of the point, of the difference and of the result; logits of 1e4 in float32 would cost 1e-3 of a
     # mean of up to 4, a tenfold of this.
-    calls = attended(monkeypatch)
+    calls = attention_dtypes(monkeypatch)
     error = (p.score(x).double() - reference(p, x)[1]).norm(dim=1)
     assert calls == [torch.float32]  # the points do not widen it, since the score grows as their rounding does
     assert (error <= 4 * torch.finfo(torch.float32).eps * x.norm(dim=1)).all()
@@ -1023,8 +1023,8 @@ def test_attention_does_not_depend_on_the_unit_of_length(dtype, scale):
     torch.testing.assert_close(scaled, expected, rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize(("n_components", "n_calls"), [(127, 0), (128, 1)])
-def test_attention_is_taken_from_128_components_on(monkeypatch, n_components, n_calls):
+@pytest.mark.parametrize(("n_components", "n_calls"), [(511, 0), (512, 1)])
+def test_fused_attention_is_taken_from_512_components_on(monkeypatch, n_components, n_calls):
     calls = attended(monkeypatch)
     p = kernel_density(cloud(n_components, 2), 0.3)
     assert_right(p, cloud(20, 2))
@@ -1035,7 +1035,7 @@ def test_attention_is_taken_from_128_components_on(monkeypatch, n_components, n_
 
 @pytest.mark.parametrize("other", [0, 77, 199])
 def test_components_of_different_widths_are_never_attended(monkeypatch, other):
-    calls = attended(monkeypatch)
+    calls = attention_dtypes(monkeypatch)
     stds = torch.full((200,), 0.3, dtype=torch.float64)
     stds[other] = 0.6
     p = GaussianMixture(cloud(200, 2), stds)
@@ -1062,9 +1062,10 @@ def test_attention_of_no_points_is_no_rows(dtype):
 
 @pytest.mark.parametrize("bad", [NAN, INF, -INF])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_attention_gives_nan_in_the_rows_of_points_that_are_not_finite_alone(monkeypatch, dtype, bad):
-    calls = attended(monkeypatch)
-    p = kernel_density(cloud(200, 2, dtype), 0.3)
+@pytest.mark.parametrize("n_components", [8, 200, 600])
+def test_attention_gives_nan_in_the_rows_of_points_that_are_not_finite_alone(monkeypatch, dtype, bad, n_components):
+    calls = attention_dtypes(monkeypatch)
+    p = kernel_density(cloud(n_components, 2, dtype), 0.3)
     x = cloud(5, 2, dtype)
     expected = p.score(x)
     x[1, 0] = x[3, 1] = bad
@@ -1077,7 +1078,7 @@ def test_attention_gives_nan_in_the_rows_of_points_that_are_not_finite_alone(mon
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # PyTorch's own
 def test_attention_leaves_forward_derivatives_to_the_differentiable_path():
-    p = kernel_density(cloud(mixtures._MANY, 2), 0.4)
+    p = kernel_density(cloud(_attention._MANY, 2), 0.4)
     x = cloud(4, 2)
     direction = torch.ones_like(x)
     value, derivative = torch.func.jvp(p.score, (x,), (direction,))
@@ -1293,7 +1294,7 @@ def test_one_datum_that_occurs_twice_is_weighed_in_the_cross_validated_bandwidth
 def test_block_boundaries_do_not_show_in_the_cross_validated_bandwidth(monkeypatch, block):
     data = cloud(31, 2)
     expected = FINE[np.argmax([left_out_likelihood(data, h) for h in FINE.tolist()])].item()
-    monkeypatch.setattr(mixtures, "_BLOCK", block)
+    monkeypatch.setattr(_attention, "BLOCK", block)
     assert cross_validated_bandwidth(data, FINE) == expected
 
 
@@ -1306,7 +1307,7 @@ def test_cross_validation_of_the_bandwidth_makes_no_array_above_a_block(monkeypa
             self.size = max(self.size, out.numel() if isinstance(out, torch.Tensor) else 0)
             return out
 
-    monkeypatch.setattr(mixtures, "_BLOCK", 1000)
+    monkeypatch.setattr(_attention, "BLOCK", 1000)
     with Largest() as largest:
         cross_validated_bandwidth(cloud(130, 2), [0.1, 0.3, 0.5])
     assert 900 <= largest.size <= 1000

@@ -12,7 +12,7 @@ import pytest
 
 FOLDER = Path(__file__).parent / "mutants"
 KEY = ("langevin", "mala.evaluate", 'return "σ\\n"', "return None")
-OTHER = ("mixtures", "", "_MANY = 128", "_MANY = 129")
+OTHER = ("_attention", "", "_MANY = 512", "_MANY = 513")
 
 
 @pytest.fixture(scope="module")
