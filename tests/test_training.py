@@ -154,7 +154,11 @@ class TestReproducibility:
             for data in (DATA, layout(DATA)):
                 assert torch.equal(data, DATA)
                 wide.load_state_dict(start)
-                loss = lambda model, x, generator: model(x).square().sum()  # noqa: E731
+
+                def loss(model, x, *, generator):
+                    assert x.is_contiguous()
+                    return model(x).square().sum()
+
                 train(wide, loss, 5, data=held(data), batch_size=30, generator=seeded(2))
                 runs.append(weights(wide))
             assert torch.equal(*runs)
@@ -176,6 +180,7 @@ OBJECTIVES = {
     "denoising": by_denoising,
     "implicit": implicit,
     "sliced": sliced,
+    "the user's": lambda model, x, generator: (model(x) + x).square().mean(),
 }
 
 
