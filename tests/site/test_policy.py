@@ -106,6 +106,77 @@ def test_what_the_policy_refuses_is_found():
     assert "<button>c</button>" in text
 
 
+@pytest.mark.parametrize(
+    ("body", "found"),
+    [
+        ('<img src="https://e.example/a.png">', '<img src="https://e.example/a.png">'),
+        ('<IMG SRC=" //e.example/a.png">', '<img src=" //e.example/a.png">'),
+        ('<img src="\\\\e.example/a.png">', '<img src="\\\\e.example/a.png">'),
+        ('<img src="data:image/png;base64,AA">', '<img src="data:image/png;base64,AA">'),
+        (f'<img src="data:{90 * "a"}">', f'<img src="data:{74 * "a"}…">'),
+        ('<img srcset="b.png, //e.example/c.png 2x">', '<img srcset="b.png, //e.example/c.png 2x">'),
+        ('<picture><source srcset="data:,a 1x"></picture>', '<source srcset="data:,a 1x">'),
+        ('<iframe src="http://e.example/"></iframe>', '<iframe src="http://e.example/">'),
+        ('<iframe srcdoc="<img src=//e.example/d>"></iframe>', '<iframe srcdoc> <img src="//e.example/d">'),
+        ('<script src="https://e.example/e.js"></script>', '<script src="https://e.example/e.js">'),
+        ('<link rel="StyleSheet" href="https://e.example/f.css">', '<link href="https://e.example/f.css">'),
+        ('<link rel="preload" imagesrcset="https://e.example/f 1x">', '<link imagesrcset="https://e.example/f 1x">'),
+        ("<style>a {src: url( 'https://e.example/g')}</style>", "<style> https://e.example/g"),
+        ('<style>@import "//e.example/h.css";</style>', "<style> //e.example/h.css"),
+        ("<style>@import url(//e.example/i.css);</style>", "<style> //e.example/i.css"),
+        ('<p style="background: URL(//e.example/j)">j</p>', '<p style="background: URL(//e.example/j)">'),
+        ('<p style="background: image-set(url(//e.example/k) 1x)">k</p>', None),
+        ('<form action="https://e.example/l"></form>', '<form action="https://e.example/l">'),
+        ('<button formaction="https://e.example/m">m</button>', '<button formaction="https://e.example/m">'),
+        ('<object data="own.svg"></object>', '<object data="own.svg">'),
+        ('<embed src="own.svg">', '<embed src="own.svg">'),
+        ('<base href="deeper/">', '<base href="deeper/">'),
+        ('<video poster="//e.example/n" src="n.mp4"></video>', '<video poster="//e.example/n">'),
+        ('<audio><source src="https://e.example/o"></audio>', '<source src="https://e.example/o">'),
+        ('<video><track src="https://e.example/p"></video>', '<track src="https://e.example/p">'),
+        ('<input type="image" src="https://e.example/q">', '<input src="https://e.example/q">'),
+        ('<svg><image xlink:href="https://e.example/r"/></svg>', '<image xlink:href="https://e.example/r">'),
+        ('<table><td background="https://e.example/s"></table>', '<td background="https://e.example/s">'),
+        ('<a href="java\nscript:go()">t</a>', '<a href="java\nscript:go()">'),
+    ],
+)
+def test_what_a_browser_would_not_load_is_found(body, found):
+    refused = policy.with_policy(page(body=body))[1]
+    assert len(refused) == 1
+    assert refused == [found or refused[0]]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '<a href="https://e.example/">a</a> https://e.example/words.png',
+        '<img src="own.png" srcset="own.png 1x, own.png?a,b 2x" alt="https://e.example/a">',
+        '<img src="/own.png"><img src="?a=b:c"><img src="#c:d"><img src="">',
+        '<iframe src="about:blank"></iframe><iframe src="own.html"></iframe><iframe srcdoc="<p>within</p>"></iframe>',
+        '<link rel="canonical" href="https://e.example/"><link href="https://e.example/">',
+        "<style>a {background: url(own.png), url(#b)} /* url(https://e.example/c) */ @import 'own.css';</style>",
+        '<form action=""></form><form action="search.html"></form><button formaction="own">b</button>',
+        "<pre>&lt;img src=https://e.example/a.png&gt;</pre><!-- <img src=https://e.example/b.png> -->",
+        '<object></object><svg><use href="#a"/></svg><blockquote cite="https://e.example/">c</blockquote>',
+    ],
+)
+def test_what_a_browser_loads_or_only_leads_to_is_not_refused(body):
+    assert policy.with_policy(page(body=body))[1] == []
+
+
+def test_a_page_within_a_page_has_its_scripts_named():
+    assert hashes(page(body='<iframe srcdoc="<script>a</script>"></iframe>')) == [policy.script_hash("a")]
+
+
+def test_a_style_sheet_is_read_as_pages_are_but_for_the_themes(tmp_path):
+    for name in ("_static/styles/theme.css", "_static/own.css", "_images/more.css"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text('@font-face {src: url("data:font/woff2;base64,AA")}', encoding="utf-8")
+    said = "css: the site's policy refuses data:font/woff2;base64,AA"
+    assert policy.write(tmp_path) == [f"_images/more.{said}", f"_static/own.{said}"]
+
+
 def test_a_site_is_written_once(tmp_path):
     (tmp_path / "_static").mkdir()
     (tmp_path / "_static" / "macros.html").write_text("{# of the theme #}")
@@ -134,6 +205,8 @@ def test_a_page_that_a_browser_would_refuse_fails_the_build(tmp_path, monkeypatc
         (tmp_path / "_build" / "html").mkdir()
         (tmp_path / "_build" / "html" / "page.html").write_text(page(body='<p onclick="go()">a</p>'))
 
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: intro\n")
+    (tmp_path / "intro.md").write_text("# Intro\n")
     monkeypatch.setattr(build, "execute_all", lambda root: [])
     monkeypatch.setattr(build, "jupyter_book", jupyter_book)
     for name in build.kernel_environment():  # put back afterwards what the build sets
