@@ -28,7 +28,11 @@ def imported(cells):
         meanings.setdefault(name, set()).add(meaning)
 
     for cell in cells:
-        for node in ast.walk(ast.parse(TransformerManager().transform_cell(cell))):
+        try:
+            tree = ast.parse(TransformerManager().transform_cell(cell))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):  # it may raise, or be of another language
+            continue
+        for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     means(alias.asname or alias.name, f"{node.module}.{alias.name}")
@@ -126,11 +130,11 @@ def _link_uses(doctree, uses, entries, relative):
         block["links"] = uris
     for code in list(doctree.findall(nodes.literal)):
         uri = uris.get(code.astext().partition("(")[0])
-        if uri and not _inside(code, (nodes.reference, nodes.title)):
+        if uri and not inside(code, (nodes.reference, nodes.title)):
             code.replace_self(nodes.reference("", "", code.deepcopy(), refuri=uri, internal=True, classes=["use"]))
 
 
-def _inside(node, kinds):
+def inside(node, kinds):
     while node := node.parent:
         if isinstance(node, kinds):
             return True
