@@ -19,7 +19,7 @@ from jupyter_cache import get_cache
 
 from notes import claims, explore
 from notes.site.build import chapters, execute
-from notes.site.dependencies import execution_cache, read
+from notes.site.dependencies import execution_cache
 from notes.site.kernels import kernel_environment
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,18 +61,21 @@ def results(notebook):
 
 def with_one_thread(root):
     """What a build computed, chapter by chapter."""
-    caches = {path: get_cache(execution_cache(root, path)) for path in chapters(root)}
-    return {path.stem: results(cache.merge_match_into_notebook(read(path))[1]) for path, cache in caches.items()}
+    caches = {chapter: get_cache(execution_cache(root, chapter)) for chapter in chapters(root)}
+    return {
+        chapter.path.stem: results(cache.merge_match_into_notebook(chapter.notebook)[1])
+        for chapter, cache in caches.items()
+    }
 
 
-def with_threads(path, root, threads):
+def with_threads(chapter, root, threads):
     """What a chapter computes with some threads; a claim that fails ends it all."""
     number = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     os.environ.update(kernel_environment() | number)
-    notebook, seconds, problem = execute(path, root)
+    notebook, seconds, problem = execute(chapter, root)
     if problem:
         sys.exit(f"With {threads} threads a chapter fails:\n{problem}")
-    print(f"{path.stem} with {threads} threads: {seconds:.0f} s", flush=True)
+    print(f"{chapter.path.stem} with {threads} threads: {seconds:.0f} s", flush=True)
     return results(notebook)
 
 
@@ -103,7 +106,7 @@ def main():
         alone = with_one_thread(first)
         counts, rows = [], []
         for threads in MORE_THREADS:
-            more = {path.stem: with_threads(path, first, threads) for path in chapters(first)}
+            more = {chapter.path.stem: with_threads(chapter, first, threads) for chapter in chapters(first)}
             other = [
                 ours != theirs for name in alone for ours, theirs in zip(alone[name][1], more[name][1], strict=True)
             ]

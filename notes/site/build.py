@@ -7,29 +7,32 @@ second waits.
 """
 
 import concurrent.futures
+import contextlib
 import fcntl
 import importlib.metadata
 import os
 import re
 import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from notes._extras import needs
 from notes.site import policy
-from notes.site.dependencies import PACKAGE, digest, execution_cache, execution_caches, files_below, read
+from notes.site.contents import Contents
+from notes.site.dependencies import PACKAGE, digest, execution_cache, execution_caches, files_below
 from notes.site.kernels import ARGUMENTS, kernel_environment
 
 with needs("site"):
     from jupyter_book.cli.main import build as jupyter_book
     from jupyter_cache import get_cache
     from jupyter_cache.base import CacheBundleIn
+    from jupyter_client.kernelspec import NoSuchKernel
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
-    from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
+    from sphinx_external_toc.parsing import MalformedError
     from sqlalchemy.exc import SQLAlchemyError
-    from yaml import YAMLError
 
 ROOT = Path(__file__).resolve().parents[2]
 FINISHED = "finished"  # written at a build's good end: a hash of all that it was made of, and of the site
@@ -38,29 +41,27 @@ CACHE_ERRORS = (RuntimeError, ValueError, SQLAlchemyError)  # of an execution ca
 
 
 def chapters(root=ROOT):
-    """The notebooks of the table of contents, as paths."""
-    contents = root / "_toc.yml"
-    try:
-        documents = [root / f"{name}.md" for name in parse_toc_yaml(contents)]
-    except (MalformedError, YAMLError) as error:
-        raise MalformedError(f"{contents}: {error}") from error
-    return [path for path in documents if re.search(r"^kernelspec:", path.read_text(encoding="utf-8"), re.MULTILINE)]
+    """The notebooks of the table of contents."""
+    return Contents(root).chapters()
 
 
-def execute(path, root=ROOT):
+def execute(chapter, root=ROOT):
     """Run a chapter from top to bottom. Returns the notebook, the seconds it took, and what went wrong or None."""
-    notebook = read(path)
+    notebook, settings = chapter.notebook, chapter.settings
+    limits = {"timeout": settings.execution_timeout, "allow_errors": settings.execution_allow_errors}
+    own = notebook.metadata.get("execution", {})
+    limits |= {name: own[name] for name in limits if name in own}
+    here = contextlib.nullcontext(str(chapter.path.parent))
     started = time.perf_counter()
-    # The times of the cells would change the key under which MyST-NB looks the chapter up.
-    client = NotebookClient(
-        notebook, timeout=600, record_timing=False, resources={"metadata": {"path": str(path.parent)}}
-    )
-    client.extra_arguments = ARGUMENTS
-    try:
-        client.execute()
-        problem = None
-    except (CellExecutionError, CellTimeoutError, RuntimeError) as error:  # RuntimeError: the kernel died
-        problem = f"{path.relative_to(root)}: {_which_cell(notebook)}\n{_strip_colours(str(error)).strip()}"
+    with tempfile.TemporaryDirectory() if settings.execution_in_temp else here as folder:
+        # The times of the cells would change the key under which MyST-NB looks the chapter up.
+        client = NotebookClient(notebook, **limits, record_timing=False, resources={"metadata": {"path": folder}})
+        client.extra_arguments = ARGUMENTS
+        try:
+            client.execute()
+            problem = None
+        except (CellExecutionError, CellTimeoutError, NoSuchKernel, RuntimeError) as error:  # the last: the kernel died
+            problem = f"{chapter.path.relative_to(root)}: {_which_cell(notebook)}\n{_strip_colours(str(error)).strip()}"
     return notebook, time.perf_counter() - started, problem
 
 
@@ -79,21 +80,26 @@ def _strip_colours(text):
 
 def execute_all(root=ROOT):
     """Bring the execution caches up to date. Returns a list of what went wrong."""
-    folders = {path: execution_cache(root, path) for path in chapters(root)}
-    waiting = [path for path, folder in folders.items() if not _cached(folder, read(path))]
-    waiting.sort(key=lambda path: path.read_text(encoding="utf-8").count("explore("), reverse=True)  # the longest first
+    contents = Contents(root)
+    cached = [chapter for chapter in contents.chapters() if chapter.cached]
+    folders = {chapter.path: execution_cache(root, chapter) for chapter in cached}
+    waiting = [chapter for chapter in cached if not _cached(folders[chapter.path], chapter.notebook)]
+    waiting.sort(key=lambda chapter: str(chapter.notebook.cells).count("explore("), reverse=True)  # the longest first
     problems = []
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
-    runs = {pool.submit(execute, path, root): path for path in waiting}
+    runs = {pool.submit(execute, chapter, root): chapter for chapter in waiting}
     try:
         for run in concurrent.futures.as_completed(runs):
             notebook, seconds, problem = run.result()
-            name, ended = runs[run].relative_to(root), "failed after" if problem else "executed in"
-            print(f"{name}: {ended} {seconds:.1f} s", flush=True)
-            if problem:
+            path, settings = runs[run].path, runs[run].settings
+            ended = "failed after" if problem else "executed in"
+            print(f"{path.relative_to(root)}: {ended} {seconds:.1f} s", flush=True)
+            if problem and settings.execution_raise_on_error:
                 problems.append(problem)
-            elif execution_cache(root, runs[run]) == folders[runs[run]]:  # it was not edited meanwhile
-                _keep(folders[runs[run]], CacheBundleIn(notebook, str(runs[run]), data={"execution_seconds": seconds}))
+            elif problem:
+                continue  # MyST-NB runs it once more, and warns
+            elif execution_cache(root, contents.chapter(path)) == folders[path]:  # it was not edited meanwhile
+                _keep(folders[path], CacheBundleIn(notebook, str(path), data={"execution_seconds": seconds}))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # no chapter is begun in vain
     forget_old(root, folders)
@@ -149,6 +155,8 @@ def main(root=ROOT):
         lock = lock_folder(build)
         try:
             problem = make(root, build)
+            for path in Contents(root).forgotten:
+                print(f"{path.relative_to(root)}: not built, for _toc.yml does not list it")
         finally:
             os.close(lock)
     except (OSError, MalformedError) as error:
@@ -203,7 +211,7 @@ def make(root, build):
 def _made_of(root):
     """A hash of all that a site is made of: the book's folder, the package, each chapter's state, what is installed."""
     installed = sorted((found.name, found.version) for found in importlib.metadata.distributions())
-    states = [execution_cache(root, path).name for path in chapters(root)]
+    states = [execution_cache(root, chapter).name for chapter in chapters(root)]
     files = {file for folder in (root, PACKAGE) for file in files_below(folder)}
     return digest({os.path.relpath(file, root): file for file in files}, sys.version, installed, states)
 

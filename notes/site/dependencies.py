@@ -16,8 +16,6 @@ from notes._extras import needs
 
 with needs("site"):
     from IPython.core.inputtransformer2 import TransformerManager
-    from myst_nb.core.read import MystMetadataParsingError, read_myst_markdown_notebook
-    from sphinx_external_toc.parsing import MalformedError
 
 PACKAGE = Path(__file__).parents[1]
 DRAWS = ["torch", "numpy", "matplotlib", "pillow"]  # on which pixels and numbers depend, imported by name or not
@@ -26,29 +24,22 @@ PAGES = {".md", ".rst", ".ipynb", ".bib", ".css", ".js"}
 ANYTHING = {"import_module", "__import__", "exec", "eval", "run_path", "run_module"}  # may load any module
 
 
-def read(path):
-    """The chapter as MyST-NB itself reads it, so that its key in the cache is the one that MyST-NB looks up."""
-    try:
-        return read_myst_markdown_notebook(path.read_text(encoding="utf-8"), path=path)
-    except MystMetadataParsingError as error:
-        raise MalformedError(f"{path}: {error}") from error
-
-
 def execution_caches(root, path):
     """Where a build keeps a chapter as it was executed in its last few states."""
     return Path(root) / "_build" / ".jupyter_cache" / "-".join(path.relative_to(root).with_suffix("").parts)
 
 
-def execution_cache(root, path):
+def execution_cache(root, chapter):
     """Where a build keeps a chapter as it is executed in its present state."""
-    return execution_caches(root, path) / state(path)[:16]
+    return execution_caches(root, chapter.path) / state(chapter)[:16]
 
 
-def state(path):
+def state(chapter):
     """A hash of all that a chapter's outputs depend on."""
-    notebook = read(path)
+    path, notebook = chapter.path, chapter.notebook
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    settings = [notebook.metadata.get(name) for name in ("kernelspec", "mystnb")]
+    settings = [notebook.metadata.get(name) for name in ("kernelspec", "execution", "mystnb")]
+    settings += [chapter.settings.execution_in_temp, chapter.settings.execution_allow_errors]
     modules, named, outside = _reached([cell.source for cell in cells], path.parent)
     files = {*modules, *named, *_beside(path.parent)}
     files |= {file for file in files_below(PACKAGE) if file.suffix != ".py" and PACKAGE / "site" not in file.parents}
@@ -130,7 +121,7 @@ def syntax(source):
         source = source.lstrip().partition("\n")[2]
     try:
         return ast.parse(TransformerManager().transform_cell(source))
-    except SyntaxError:
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 

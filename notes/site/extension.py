@@ -13,6 +13,7 @@ from pathlib import Path
 from notes._extras import needs
 from notes.claims import Claim
 from notes.site import links
+from notes.site.contents import Settings, read, text_of
 from notes.site.dependencies import execution_cache
 from notes.site.kernels import kernel_environment
 from notes.site.outputs import ClaimNode, FigureNode
@@ -144,7 +145,8 @@ class Pages(EnvironmentCollector):
 
 def _notebook(app):
     """A chapter's notebook, which is also put where the page offers it: without outputs."""
-    notebook = jupytext.read(app.env.doc2path(app.env.docname))
+    path = Path(app.env.doc2path(app.env.docname))
+    notebook = jupytext.reads(text_of(path), "ipynb" if path.suffix == ".ipynb" else "md:myst")
     for number, cell in enumerate(notebook.cells, start=1):  # jupytext's own are random, and the file new in each build
         cell["id"] = f"cell-{number}"
     target = Path(app.outdir) / "_sources" / f"{app.env.docname}.ipynb"
@@ -253,10 +255,11 @@ def configure(app, config):
 
 def find_outputs(app, docname, source):
     """Let MyST-NB look a chapter up where the outputs of its present state are."""
-    path = Path(app.env.doc2path(docname))
-    if "kernelspec:" in source[0]:
-        place = str(execution_cache(Path(app.srcdir), path))
-        app.env.mystnb_config = app.env.mystnb_config.copy(execution_cache_path=place)
+    settings = Settings(**app.env.mystnb_config.as_dict())
+    chapter = read(Path(app.env.doc2path(docname)), source[0], app.env.myst_config, settings)
+    if chapter:
+        place = str(execution_cache(Path(app.srcdir), chapter))
+        app.env.mystnb_config = settings.copy(execution_cache_path=place)
 
 
 def setup(app):

@@ -31,12 +31,14 @@ KEY = ("module", "place", "before", "after")
 # (site.extension, site.kernels, site.outputs), whose tests are pixels and whole books in a browser.
 MODULES = ["_numbers", "_arguments", "_extras", "_threads", "mixtures", "langevin", "fokker_planck"]
 MODULES += ["score_matching", "networks", "training", "claims", "explore"]
-MODULES += [f"site.{name}" for name in ["build", "dependencies", "figure", "policy", "links"]]
+MODULES += [f"site.{name}" for name in ["build", "contents", "dependencies", "figure", "policy", "links"]]
 
 # Not those that compare the text of a module: a slip would fail them whatever it does.
 TESTS = ["arguments", "mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "claims"]
 TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "explore", "reference", "threads"]]
-TESTS += [f"tests/site/test_{name}.py" for name in ["build_parts", "dependencies", "figure", "policy", "links"]]
+TESTS += [
+    f"tests/site/test_{name}.py" for name in ["build_parts", "contents", "dependencies", "figure", "policy", "links"]
+]
 SLOW = {"chromium", "server", "tiny_book"}  # what needs a whole site is left out too
 PASSED = 99  # the exit status of a process in which every test passed: none that a slip could bring about
 IMPORT = ""  # the name under which coverage notes what ran outside the tests

@@ -18,8 +18,14 @@ from nbclient.exceptions import CellTimeoutError
 from sphinx_external_toc.parsing import MalformedError
 
 from notes.site import build, dependencies, kernels
+from notes.site.contents import Contents
 
-HEADER = "---\nkernelspec: {display_name: Python 3, language: python, name: python3}\n---\n"
+HEADER = "---\nfile_format: mystnb\nkernelspec: {display_name: Python 3, language: python, name: python3}\n---\n"
+CONFIG = """
+only_build_toc_files: true
+execute: {execute_notebooks: cache, timeout: 600}
+sphinx: {config: {nb_execution_raise_on_error: true}}
+"""
 RED = "\x1b[1;31m"
 
 
@@ -33,6 +39,7 @@ def book(tmp_path, monkeypatch):
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / "intro.md").write_text("# No chapter: kernelspec: does not begin a line\n", encoding="utf-8")
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n", encoding="utf-8")
+    (tmp_path / "_config.yml").write_text(CONFIG, encoding="utf-8")
     return tmp_path
 
 
@@ -44,6 +51,11 @@ def add(book, name, *cells, header=HEADER):
     toc = (book / "_toc.yml").read_text(encoding="utf-8").partition("chapters:\n")
     (book / "_toc.yml").write_text(f"{toc[0]}chapters:\n{toc[2]}  - file: book/{name}\n", encoding="utf-8")
     return path
+
+
+def read(path):
+    """A chapter as the build reads it."""
+    return Contents(path.parents[1]).chapter(path)
 
 
 def leaving(monkeypatch):
@@ -64,8 +76,8 @@ def test_contents_that_cannot_be_read_are_named(book, line):
         build.chapters(book)
 
 
-def test_a_chapter_whose_header_cannot_be_read_is_named(book):
-    path = add(book, "a", header="---\nkernelspec: [\n---\n")
+def test_a_chapter_with_a_cell_that_cannot_be_read_is_named(book):
+    path = add(book, "a", "---\ntags: [\n---\n1")
     with pytest.raises(MalformedError, match="^" + re.escape(f"{path}: ")):
         build.execute_all(book)
 
@@ -73,7 +85,7 @@ def test_a_chapter_whose_header_cannot_be_read_is_named(book):
 def test_the_chapters_are_the_notebooks_of_the_contents_in_their_order(book):
     z, _, a = add(book, "z"), add(book, "prose", header=""), add(book, "a")
     (book / "book" / "unlisted.md").write_text(HEADER, encoding="utf-8")
-    assert build.chapters(book) == [z, a]
+    assert [chapter.path for chapter in build.chapters(book)] == [z, a]
 
 
 # One chapter
@@ -103,7 +115,7 @@ def test_colours_are_taken_out_of_a_message():
 def test_a_chapter_runs_in_its_folder_and_stops_at_the_first_cell_that_fails(book):
     fine = "import pathlib\nprint(pathlib.Path.cwd().name, get_ipython().kernel.parent.log_level)"
     path = add(book, "both", fine, 'raise OSError("no ink")', "print(3)")
-    found, seconds, problem = build.execute(path, book)
+    found, seconds, problem = build.execute(read(path), book)
     code = [cell for cell in found.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == [1, 2, None]
     assert code[0].outputs[0].text == "book 40\n"  # of warnings that are none to a reader, nothing
@@ -136,7 +148,7 @@ def client(monkeypatch):
 def test_a_chapter_that_runs_to_its_end_has_no_problem(book, client, monkeypatch):
     monkeypatch.setattr(build, "time", SimpleNamespace(perf_counter=iter([10.0, 12.5]).__next__))
     path = add(book, "fine", "1 + 1")
-    assert build.execute(path, book) == (client.notebook, 2.5, None)
+    assert build.execute(read(path), book) == (client.notebook, 2.5, None)
     assert client.notebook.cells[-1].source == "1 + 1"
     assert client.options["timeout"] == 600
 
@@ -144,14 +156,14 @@ def test_a_chapter_that_runs_to_its_end_has_no_problem(book, client, monkeypatch
 @pytest.mark.parametrize("error", [CellTimeoutError("too slow"), RuntimeError("the kernel died")])
 def test_a_chapter_whose_kernel_hangs_or_dies_has_a_problem(book, client, error):
     client.error = error
-    problem = build.execute(add(book, "bad", "1 + 1"), book)[2]
+    problem = build.execute(read(add(book, "bad", "1 + 1")), book)[2]
     assert problem == f"book/bad.md: code cell 1 of 1, which begins “1 + 1”\n{error}"
 
 
 def test_a_chapter_may_load_a_cell_from_beside_it(book):
     (book / "book" / "beside.py").write_text("6 * 7", encoding="utf-8")
     path = add(book, "loads", ":load: beside.py")
-    assert dependencies.read(path).cells[-1].source == "6 * 7"
+    assert read(path).notebook.cells[-1].source == "6 * 7"
 
 
 # All chapters
@@ -162,17 +174,17 @@ def fake(monkeypatch):
     """Chapters are run by a function that notes their names; those named in ``failing`` fail."""
     fake = SimpleNamespace(ran=[], failing=set(), running=0, most=0)
 
-    def execute(path, root):
-        fake.ran.append(path.stem)
+    def execute(chapter, root):
+        name, notebook = chapter.path.stem, chapter.notebook
+        fake.ran.append(name)
         fake.running += 1
         fake.most = max(fake.most, fake.running)
         time.sleep(0.02)
         fake.running -= 1
-        notebook = dependencies.read(path)
         for cell in notebook.cells:
             if cell.cell_type == "code":
                 cell.outputs = [nbformat.v4.new_output("stream", text=f"ran {root.name}")]
-        return notebook, 1.25, f"{path.stem} is broken" if path.stem in fake.failing else None
+        return notebook, 1.25, f"{name} is broken" if name in fake.failing else None
 
     monkeypatch.setattr(build, "execute", execute)
     monkeypatch.setattr(build.os, "cpu_count", lambda: 1)  # one after the other
@@ -227,15 +239,15 @@ def test_what_goes_wrong_ends_it_at_once_and_no_chapter_is_begun_in_vain(book, m
         add(book, name, *["explore(f)"] * figures, "1")
     begun, ended, go_on, ran = threading.Event(), threading.Event(), threading.Event(), []
 
-    def execute(path, root):
-        ran.append(path.stem)
-        if path.stem == "a":
+    def execute(chapter, root):
+        ran.append(chapter.path.stem)
+        if chapter.path.stem == "a":
             begun.wait(10)
             raise OSError("No space left")
         begun.set()
         go_on.wait(5)
         ended.set()
-        return dependencies.read(path), 1.0, None
+        return chapter.notebook, 1.0, None
 
     monkeypatch.setattr(build, "execute", execute)
     monkeypatch.setattr(build.os, "cpu_count", lambda: 2)
@@ -250,7 +262,7 @@ def test_what_goes_wrong_ends_it_at_once_and_no_chapter_is_begun_in_vain(book, m
 
 
 def cache_of(book, name):
-    return dependencies.execution_cache(book, book / "book" / f"{name}.md")
+    return dependencies.execution_cache(book, read(book / "book" / f"{name}.md"))
 
 
 def test_a_change_that_is_taken_back_executes_nothing_and_only_the_last_states_are_kept(book, fake):
@@ -278,8 +290,8 @@ def test_outputs_of_a_chapter_that_is_gone_go_too(book, fake):
 def test_what_a_chapter_computed_while_it_was_edited_is_not_kept(book, fake, monkeypatch):
     path, run = add(book, "one", "1"), build.execute
 
-    def edit(path, root):
-        notebook = run(path, root)
+    def edit(chapter, root):
+        notebook = run(chapter, root)
         (path.parent / "data.csv").touch()
         return notebook
 
@@ -288,7 +300,7 @@ def test_what_a_chapter_computed_while_it_was_edited_is_not_kept(book, fake, mon
     assert build.execute_all(book) == []
     (path.parent / "data.csv").unlink()
     assert cache_of(book, "one") == before
-    assert not build._cached(before, dependencies.read(path))
+    assert not build._cached(before, read(path).notebook)
 
 
 # What is kept of them
@@ -305,7 +317,7 @@ def kept(book, fake):
 
 def test_the_cache_holds_what_was_computed_and_how_long_it_took(book, kept):
     cache = build.get_cache(cache_of(book, "one"))
-    record = cache.match_cache_notebook(dependencies.read(book / "book" / "one.md"))
+    record = cache.match_cache_notebook(read(book / "book" / "one.md").notebook)
     assert record.data == {"execution_seconds": 1.25}
     assert record.uri == str(book / "book" / "one.md")
     (output,) = cache.get_cache_bundle(record.pk).nb.cells[-1].outputs
@@ -328,7 +340,7 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_outputs_that_are_not_whole_are_removed_and_made_again(book, fake, kept, damage):
     DAMAGE[damage](kept)
-    assert build._cached(cache_of(book, "one"), dependencies.read(book / "book" / "one.md")) is False
+    assert build._cached(cache_of(book, "one"), read(book / "book" / "one.md").notebook) is False
     assert not cache_of(book, "one").exists()
     assert build.execute_all(book) == []
     assert fake.ran == ["one", "one"]
@@ -465,7 +477,7 @@ class TestMain:
     @pytest.mark.parametrize("name", ["_config.yml", "book/other.md", "book/new.csv", "anywhere.txt"])
     def test_makes_every_page_anew_where_a_file_has_changed(self, book, name):
         assert build.main(book) == 0
-        for text in ["one", "two"]:
+        for text in ["title: one", "title: two"]:
             (book / name).write_text(text, encoding="utf-8")
             assert build.main(book) == 0
         (book / name).unlink()

@@ -4,10 +4,11 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+from myst_parser.config.main import MdParserConfig
 
-from notes.site import dependencies
+from notes.site import contents, dependencies
 
-HEADER = "---\nkernelspec: {display_name: Python 3, language: python, name: python3}\n---\n"
+HEADER = "---\nfile_format: mystnb\nkernelspec: {display_name: Python 3, language: python, name: python3}\n---\n"
 SOURCES = {
     "__init__.py": '"""A package."""',
     "mixtures.py": "import torch",
@@ -45,13 +46,18 @@ def chapter(root, *cells, name="one"):
     return write(root / "book" / f"{name}.md", f"{HEADER}# A chapter\n{cells}")
 
 
+def state(path):
+    text = path.read_text(encoding="utf-8")
+    return dependencies.state(contents.read(path, text, MdParserConfig(), contents.Settings()))
+
+
 def depends(path, file):
     """Whether a chapter's state changes with what a file holds, and comes back with it."""
-    before, text = dependencies.state(path), file.read_text(encoding="utf-8")
+    before, text = state(path), file.read_text(encoding="utf-8")
     file.write_text(f"{text}\n# edited", encoding="utf-8")
-    after = dependencies.state(path)
+    after = state(path)
     file.write_text(text, encoding="utf-8")
-    assert dependencies.state(path) == before
+    assert state(path) == before
     return after != before
 
 
@@ -101,12 +107,12 @@ def test_a_chapter_reaches_modules_through_those_beside_it(root):
 @pytest.mark.parametrize("name", ["data.csv", "deep/data.npy", "pictures.py", "assets/photo.png", "no_suffix"])
 def test_a_chapter_depends_on_every_file_beside_it(root, name):
     path = chapter(root, "1 + 1")
-    without = dependencies.state(path)
+    without = state(path)
     file = write(root / "book" / name, "1, 2")
-    assert dependencies.state(path) != without
+    assert state(path) != without
     assert depends(path, file)
     file.unlink()
-    assert dependencies.state(path) == without
+    assert state(path) == without
 
 
 def test_a_chapter_depends_on_files_beside_it_that_links_lead_to(root):
@@ -142,11 +148,11 @@ def test_a_chapter_does_not_depend_on_what_makes_the_pages(root, name):
 
 def test_a_chapter_depends_on_its_cells_and_kernel_and_not_on_its_prose(root):
     path = chapter(root, "1 + 1")
-    before, text = dependencies.state(path), path.read_text(encoding="utf-8")
+    before, text = state(path), path.read_text(encoding="utf-8")
     states = {before}
     for old, new in [("# A chapter", "# Another"), ("1 + 1", "1 + 2"), ("name: python3", "name: python4")]:
         path.write_text(text.replace(old, new), encoding="utf-8")
-        states.add(dependencies.state(path))
+        states.add(state(path))
     assert len(states) == 3
 
 
@@ -160,12 +166,12 @@ def test_a_chapter_depends_on_the_versions_of_what_it_imports_and_of_what_draws(
     versions = {name: "1" for name in [*dependencies.DRAWS, "scipy"]}
     monkeypatch.setattr(dependencies.importlib.metadata, "version", lambda name: versions[name])
     path = chapter(root, "import scipy.stats, os")
-    states = [dependencies.state(path)]
+    states = [state(path)]
     for name in versions:
         versions[name] = "2"
-        states.append(dependencies.state(path))
+        states.append(state(path))
     monkeypatch.setattr(dependencies, "platform", SimpleNamespace(python_version=lambda: "4.0.0"))
-    states.append(dependencies.state(path))
+    states.append(state(path))
     assert len({*states}) == len(states) == 7
 
 
@@ -173,4 +179,4 @@ def test_a_copy_of_a_book_is_in_the_same_state(root, tmp_path):
     write(root / "book" / "data.csv", "1")
     path = chapter(root, "from notes.figures import score")
     copy = shutil.copytree(root / "book", tmp_path / "copy" / "book")
-    assert dependencies.state(copy / "one.md") == dependencies.state(path)
+    assert state(copy / "one.md") == state(path)

@@ -20,12 +20,12 @@ from selenium.webdriver.common.keys import Keys
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
-from notes.site import links
+from notes.site import dependencies, links
 from notes.site.build import chapters
 from notes.site.kernels import kernel_environment
 
 TINY = "tiny/book/tiny.html"
-PAGES = {path.stem: f"site/book/{path.stem}.html" for path in chapters(ROOT)}
+PAGES = {name: f"site/book/{name}.html" for name in (chapter.path.stem for chapter in chapters(ROOT))}
 
 
 # What a chapter imports
@@ -59,6 +59,16 @@ def test_names_are_known_by_what_the_cells_import():
 def test_a_name_that_means_two_things_is_no_link(elsewhere):
     cells = ["from notes.langevin import langevin, mala", elsewhere]
     assert links.imported(cells) == {"mala": "notes.langevin.mala"}
+
+
+ODD = ["x = = 1", "f(x) = x^2", "def (", "", "%%bash\nif [ 1 ]; then", "!ls | wc", "x?", "await x", "\0", 9999 * "-"]
+
+
+@pytest.mark.parametrize("cell", ODD)
+def test_a_cell_that_is_not_to_be_parsed_hides_no_name(cell):
+    cells = ["from notes.langevin import mala", cell]
+    assert links.imported(cells) == {"mala": "notes.langevin.mala"}
+    assert dependencies._reached(cells, ROOT / "book")[0]
 
 
 @pytest.mark.parametrize("cell", ["import torch", "from x.notes import mala", "from notesx import mala", "mala = 1"])
