@@ -38,8 +38,8 @@ class ClaimsPage(nodes.General, nodes.Element):
     """Stands where the page of all claims gets its table."""
 
 
-class ClaimQuote(nodes.General, nodes.Element):
-    """A claim quoted by its statement, anywhere in the book, until it is known which one that is."""
+class ClaimQuote(nodes.inline):
+    """A claim quoted by its statement, anywhere in the book; words alone where it is no link, as in the contents."""
 
 
 def figure_html(figure, frames, folder, code=None, anchor=None):
@@ -66,6 +66,16 @@ def visit_claim(self, node):
     self.body.append(Claim(**node["claim"]).html(anchor=node["ids"][0], uri=node.get("listed", "")) + "\n")
 
 
+def visit_quote(self, node):
+    if "html" in node:
+        self.body.append(node["html"])
+        raise nodes.SkipNode
+
+
+def visit_words(self, node):
+    """Its words stand as they are."""
+
+
 def depart(self, node):
     """Nothing to close."""
 
@@ -81,7 +91,7 @@ class ClaimRole(SphinxRole):
     """``{claim}`statement` ``: the claim of that very statement, wherever it was measured, with its numbers."""
 
     def run(self):
-        quote = ClaimQuote(statement=self.text)
+        quote = ClaimQuote(self.rawtext, self.text, support_smartquotes=False)  # the statement, letter by letter
         self.set_source_info(quote)
         return [quote], []
 
@@ -169,7 +179,7 @@ def in_reading_order(env):
 def fill_quotes(app, doctree, docname):
     """Make each quoted claim a link to its place that shows its numbers; one that is not there fails the build."""
     for quote in list(doctree.findall(ClaimQuote)):
-        statement = quote["statement"]
+        statement = quote.astext()
         places = [
             (source, anchor, claim)
             for source, page in Pages.of(app.env).items()
@@ -179,11 +189,12 @@ def fill_quotes(app, doctree, docname):
         if len(places) != 1:
             found = " and ".join(sorted(f"{source}#{anchor}" for source, anchor, _ in places)) or "none"
             _LOGGER.warning("one claim must state “%s”, found %s", statement, found, location=quote, type="claim")
-            quote.replace_self(nodes.Text(statement))
             continue
         ((source, anchor, claim),) = places
-        uri = f"{app.builder.get_relative_uri(docname, source)}#{anchor}"
-        quote.replace_self(nodes.raw("", claim.html("quote", uri=uri), format="html"))
+        quote += nodes.Text(" (measured {measured}, expected {expected})".format(**claim.words()))
+        if not links.inside(quote, nodes.reference):  # no link stands within another
+            uri = f"{app.builder.get_relative_uri(docname, source)}#{anchor}"
+            quote["html"] = claim.html("quote", uri=uri)
 
 
 def _row(docname, anchor):
@@ -267,7 +278,8 @@ def setup(app):
     app.add_node(FigureNode, html=(visit_figure, depart))
     app.add_node(ClaimNode, html=(visit_claim, depart))
     app.add_node(ClaimsPage)
-    app.add_node(ClaimQuote)
+    others = dict.fromkeys(["latex", "man", "texinfo", "text"], (visit_words, depart))
+    app.add_node(ClaimQuote, html=(visit_quote, depart), **others)
     app.add_directive("claims", ClaimsDirective)
     app.add_role("claim", ClaimRole())
     links.setup(app)
