@@ -3,11 +3,14 @@
 import base64
 import dataclasses
 import functools
+import gc
 import inspect
 import io
 import itertools
 import json
 import re
+import tracemalloc
+import weakref
 
 import ipywidgets
 import numpy as np
@@ -486,6 +489,32 @@ class TestLive:
     def test_many_values_are_no_burden_in_a_kernel(self, shown):
         explore(line, alt="A line", height=play(0, 200))
         assert len(shown) == 1
+
+    def test_240_frames_leave_their_pictures_in_memory_and_no_figure(self, shown):
+        figures, pictures = [], []
+
+        def walk(step=0):
+            figure = line(slope=step / 40)
+            figures.append(weakref.ref(figure))
+            return figure
+
+        explore(walk, alt="A line", step=play(0, 240))
+        widgets = Widgets(shown[0])
+        tracemalloc.start()
+        try:
+            for step in range(1, 241):
+                widgets.sliders["step"].index = step
+                pictures.append(len(widgets.image.value))
+                if step == 40:  # by then Matplotlib has what it keeps
+                    gc.collect()
+                    before = tracemalloc.get_traced_memory()[0]
+            gc.collect()
+            grown = tracemalloc.get_traced_memory()[0] - before
+        finally:
+            tracemalloc.stop()
+        assert len(figures) == 241
+        assert [figure for figure in figures if figure()] == []
+        assert grown < sum(pictures[40:]) + 200 * 1000
 
     def test_moving_a_slider_shows_the_frame_of_its_value(self, shown):
         explore(line, alt="A line", height=[1, 5, 9], slope=[0, 0.5, 1])
