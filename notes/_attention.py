@@ -50,6 +50,15 @@ def attend(x: torch.Tensor, means: torch.Tensor, std: float, weights: torch.Tens
     return out.div_(variance).to(dtype)
 
 
+def powers(binary: torch.Tensor) -> torch.Tensor:
+    """Two to the power of numbers that are at most 0, in their place; 0 where products would have too few digits.
+
+    Those are computed with a hundred times more slowly, and count for nothing beside a 1.
+    """
+    least = -100.0 if binary.dtype == torch.float32 else -1000.0
+    return torch.nn.functional.threshold_(binary, least, -torch.inf).exp2_()
+
+
 def _by_columns(
     keys: torch.Tensor, shift: torch.Tensor, values: torch.Tensor
 ) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -58,7 +67,7 @@ def _by_columns(
 
     def mean(queries: torch.Tensor) -> torch.Tensor:
         logits = torch.addmm(shift, keys, queries.t())
-        share = logits.sub_(logits.amax(0)).exp2_()
+        share = powers(logits.sub_(logits.amax(0)))
         return torch.mm(values, share).div_(share.sum(0)).t()
 
     return mean

@@ -174,7 +174,7 @@ class GaussianMixture:
             means, stds, weights, points = self._centred(x)
             scores = []
             for rows, _, terms in _pairs(means, stds, weights, points):
-                pull = terms / terms.sum(0) / stds.square()[:, None]
+                pull = terms / (stds.square()[:, None] * terms.sum(0))
                 scores.append(rows * -pull.sum(0)[:, None] + (means.T @ pull).T)
             return torch.cat(scores).to(x.dtype)
 
@@ -246,8 +246,8 @@ def _pairs(
             offset = (mean - at[:, None]).T if size < 16 else mean[:, None] - at
             joint = torch.addcmul(joint, offset := offset * scale, offset, value=-1)
         top = (joint + log_weights if linear else joint).detach().amax(0).clamp(min=torch.finfo(joint.dtype).min)
-        binary = (joint - top) / math.log(2)  # some CPUs take powers of two faster
-        terms = weights[:, None] * binary.clamp(max=1000).exp2() if linear else binary.exp2()
+        binary = (joint - top).div_(math.log(2))
+        terms = weights[:, None] * binary.clamp_(max=1000).exp2_() if linear else _attention.powers(binary)
         yield rows, top, terms
 
 
