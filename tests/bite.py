@@ -34,10 +34,10 @@ def chapters():
 
 
 def slips(chapter):
-    """Each with its name, its place, the expression there that gives way to another, and the claims that then fail.
+    """Each with its name, its place, the expression or statement there that gives way, and the claims that then fail.
 
     The place is a file, a module or the chapter itself, and where ``in`` stands a function, method or class in it.
-    Expressions are compared as syntax: spaces, line breaks, quotes and parentheses do not matter.
+    It is compared as syntax: spaces, line breaks, quotes and parentheses do not matter.
     """
     return tomllib.loads((TABLES / f"{chapter}.toml").read_text(encoding="utf-8"))["slip"]
 
@@ -62,23 +62,25 @@ def _named(tree, name):
 
 
 def places(slip, source):
-    """Where in the source a slip's expression stands: the syntax nodes."""
+    """Where in the source a slip's ``old`` stands: the syntax nodes."""
     found = [ast.parse(source)]
     for name in slip["in"].split(".") if "in" in slip else ():
         found = [node for tree in found for node in _named(tree, name)]
-    wanted = ast.dump(ast.parse(slip["old"], mode="eval").body)
+    (wanted,) = ast.parse(slip["old"]).body
+    wanted = ast.dump(wanted.value if isinstance(wanted, ast.Expr) else wanted)
     return [node for tree in found for node in ast.walk(tree) if ast.dump(node) == wanted]
 
 
 def slipped(slip, source):
-    """The source with the slip in it; as it is where its expression does not stand once."""
+    """The source with the slip in it; as it is where its ``old`` does not stand once."""
     if len(found := places(slip, source)) != 1:
         return source
+    new = f"({slip['new']})" if isinstance(found[0], ast.expr) else slip["new"]
     lines = source.encode().splitlines(keepends=True)  # the columns of a node count bytes
     starts = [0, *itertools.accumulate(map(len, lines))]
     first = starts[found[0].lineno - 1] + found[0].col_offset
     last = starts[found[0].end_lineno - 1] + found[0].end_col_offset
-    return b"".join([source.encode()[:first], f"({slip['new']})".encode(), source.encode()[last:]]).decode()
+    return b"".join([source.encode()[:first], new.encode(), source.encode()[last:]]).decode()
 
 
 def gaps(chapter, statements):
