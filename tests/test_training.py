@@ -151,12 +151,13 @@ class TestReproducibility:
         start = copy.deepcopy(wide.state_dict())
         for held in (lambda data: data, Sampled):
             runs = []
-            for data in (DATA, layout(DATA)):
+            for data in (DATA, layout(DATA.clone().requires_grad_())):
                 assert torch.equal(data, DATA)
                 wide.load_state_dict(start)
 
                 def loss(model, x, *, generator):
                     assert x.is_contiguous()
+                    assert not x.requires_grad
                     return model(x).square().sum()
 
                 train(wide, loss, 5, data=held(data), batch_size=30, generator=seeded(2))
