@@ -11,11 +11,13 @@ import sys
 
 from notes import explore
 from notes._extras import needs
-from notes.site.dependencies import PACKAGE, read, syntax
+from notes.site.contents import Settings, read, text_of
+from notes.site.dependencies import PACKAGE, syntax
 from notes.site.kernels import ARGUMENTS, kernel_environment
 
 with needs("site"):
     import nbformat
+    from myst_parser.config.main import MdParserConfig
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
     from PIL import Image
@@ -27,7 +29,8 @@ def find(name, root=PACKAGE.parent):
     path = root / "book" / f"{chapter}.md"
     if not path.is_file():
         raise ValueError(f"there is no {path}; a figure's name is as in langevin.bias")
-    trees = [syntax(cell.source) for cell in read(path).cells if cell.cell_type == "code"]
+    cells = read(path, text_of(path), MdParserConfig(), Settings()).notebook.cells
+    trees = [syntax(cell.source) for cell in cells if cell.cell_type == "code"]
     nodes = [node for tree in trees if tree for node in ast.walk(tree)]
     imports = [ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
     shown = {}

@@ -9,10 +9,10 @@ import functools
 import re
 
 from notes._extras import needs
+from notes.site.dependencies import syntax
 
 with needs("site"):
     from docutils import nodes
-    from IPython.core.inputtransformer2 import TransformerManager
     from sphinx import addnodes
     from sphinx.util import logging
 
@@ -27,11 +27,7 @@ def imported(cells):
     def means(name, meaning):
         meanings.setdefault(name, set()).add(meaning)
 
-    for cell in cells:
-        try:
-            tree = ast.parse(TransformerManager().transform_cell(cell))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):  # it may raise, or be of another language
-            continue
+    for tree in filter(None, map(syntax, cells)):  # less the cells that may raise, or are of another language
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
                 for alias in node.names:

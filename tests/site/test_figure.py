@@ -8,7 +8,7 @@ from PIL import Image
 
 from notes.site import figure, kernels
 
-HEADER = "---\nkernelspec: {display_name: Python 3, language: python, name: python3}\n---\n"
+HEADER = "---\nfile_format: mystnb\nkernelspec: {display_name: Python 3, language: python, name: python3}\n---\n"
 CELLS = """
 ```{code-cell} ipython3
 import pictures

@@ -11,7 +11,7 @@ from selenium.webdriver.common.by import By
 
 from notes.site.build import chapters
 
-CHAPTERS = [path.relative_to(ROOT).with_suffix("") for path in chapters()]
+CHAPTERS = [chapter.path.relative_to(ROOT).with_suffix("") for chapter in chapters()]
 
 
 @pytest.mark.parametrize("page", [*(f"site/{chapter}.html" for chapter in CHAPTERS), "tiny/book/tiny.html"])
