@@ -1,14 +1,38 @@
 """Langevin dynamics, with and without a Metropolis correction, and the laws it is measured against."""
 
 import math
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 
 from notes import _arguments as check
+from notes._threads import one_thread
+
+__all__ = ["langevin", "mala", "stationary_law", "stationary_variance", "transition_matrix"]
+
+Score = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Density(Protocol):
+    """A law known up to a factor, and its score."""
+
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor: ...
+
+    def score(self, x: torch.Tensor) -> torch.Tensor: ...
 
 
 @torch.no_grad()
-def langevin(score, x0, step_size, n_steps, *, temperature=1.0, generator=None, record_every=None):
+def langevin(
+    score: Score,
+    x0: torch.Tensor,
+    step_size: float,
+    n_steps: int,
+    *,
+    temperature: float = 1.0,
+    generator: torch.Generator | None = None,
+    record_every: int | None = None,
+) -> torch.Tensor:
     r"""Walk n particles along a score, with noise: the unadjusted Langevin algorithm.
 
     .. math::
@@ -56,28 +80,38 @@ def langevin(score, x0, step_size, n_steps, *, temperature=1.0, generator=None, 
     """
     x, step_size, n_steps, record_every = _check_walk(x0, step_size, n_steps, record_every, generator)
     check.function("score", score)
-    noise_std = math.sqrt(
-        2 * step_size * check.representable("temperature", check.non_negative("temperature", temperature), x)
+    noise_std = math.sqrt(2 * step_size) * math.sqrt(
+        check.representable("temperature", check.non_negative("temperature", temperature), x)
     )
     path = _path(x, n_steps, record_every)
+    x = x.to(torch.promote_types(x0.dtype, torch.float32))  # half precision would lose small steps
     noise = torch.empty_like(x)
     for step in range(1, n_steps + 1):
-        drift = check.same_shape("score", score(x), x)
-        x = torch.add(x, drift.to(x), alpha=step_size)
-        if noise_std > 0:
-            x.add_(noise.normal_(generator=generator), alpha=noise_std)
-        if not _is_finite(x):
-            raise FloatingPointError(
-                f"the walk left the finite numbers at step {step} with step_size={step_size:g}: it diverges. "
-                "On a Gaussian of variance σ² a Langevin walk is stable only while step_size < 2σ²"
-            )
-        if path is not None and step % record_every == 0:
-            path[step // record_every] = x
-    return x if path is None else path
+        drift = check.same_shape("score", score(x.to(x0.dtype)), x)
+        with one_thread(4 * x.numel()):
+            x = torch.add(x, drift, alpha=step_size).to(x)
+            if noise_std > 0:
+                x.add_(noise.normal_(generator=generator), alpha=noise_std)
+            if not _is_finite(x):
+                raise FloatingPointError(
+                    f"the walk left the finite numbers at step {step} with step_size={step_size:g}: it diverges. "
+                    "On a Gaussian of variance σ² a Langevin walk is stable only while step_size < 2σ²"
+                )
+            if path is not None and step % record_every == 0:
+                path[step // record_every] = x
+    return x.to(x0.dtype) if path is None else path
 
 
 @torch.no_grad()
-def mala(density, x0, step_size, n_steps, *, generator=None, record_every=None):
+def mala(
+    density: Density,
+    x0: torch.Tensor,
+    step_size: float,
+    n_steps: int,
+    *,
+    generator: torch.Generator | None = None,
+    record_every: int | None = None,
+) -> tuple[torch.Tensor, float]:
     r"""Langevin steps as Metropolis–Hastings proposals (MALA): exact in its stationary law at any step size.
 
     .. math::
@@ -120,39 +154,53 @@ def mala(density, x0, step_size, n_steps, *, generator=None, record_every=None):
     for name in ("log_prob", "score"):
         check.function(f"density.{name}", getattr(density, name, None))
 
-    def evaluate(x):
-        log_prob = check.one_each("density.log_prob", density.log_prob(x), x).to(x)
-        return log_prob, x + step_size * check.same_shape("density.score", density.score(x), x).to(x)
+    def evaluate(x, step):
+        """The log-density and the mean of the next proposal, each in the wider dtype of what comes and of x."""
+        log_prob = check.one_each("density.log_prob", density.log_prob(x), x)
+        score = check.same_shape("density.score", density.score(x), x)
+        with one_thread(4 * x.numel()):
+            finite = torch.isfinite(x).all(1)  # where a proposal overflows, anything may come back
+            for name, bad in [
+                ("log_prob", finite & (log_prob.isnan() | log_prob.isposinf())),
+                ("score", finite & ~log_prob.isneginf() & ~torch.isfinite(score).all(1)),
+            ]:
+                if step and bad.any():
+                    where = bad.nonzero()[0].item()
+                    got = (log_prob if name == "log_prob" else score)[where]
+                    raise FloatingPointError(
+                        f"density.{name} is {'NaN' if got.isnan().any() else 'infinite'} at a proposal of step {step} "
+                        f"with step_size={step_size:g}, that of particle {where}: x = {x[where].tolist()}"
+                    )
+            return log_prob.to(torch.promote_types(log_prob.dtype, wide)), torch.add(x.to(wide), score, alpha=step_size)
 
-    log_prob, centre = evaluate(x)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    log_prob, centre = evaluate(x, step=0)
     if not (torch.isfinite(log_prob).all() and torch.isfinite(centre).all()):
         raise ValueError("x0 must lie where density.log_prob and density.score are finite")
     path = _path(x, n_steps, record_every)
     n_accepted = 0
     for step in range(1, n_steps + 1):
-        noise = torch.empty_like(x).normal_(generator=generator)
-        proposal = centre + math.sqrt(2 * step_size) * noise
-        new_log_prob, new_centre = evaluate(proposal)
-        if new_log_prob.isnan().any() and proposal[new_log_prob.isnan()].isfinite().all(1).any():
-            raise FloatingPointError(
-                f"density.log_prob is NaN at a proposal of step {step} with step_size={step_size:g}"
-            )
-        # log q(x' | x) = −½‖z‖² needs no subtraction; the way back does.
-        back = (x - new_centre).square().sum(1) / (4 * step_size)
-        log_ratio = new_log_prob - log_prob + 0.5 * noise.square().sum(1) - back
-        uniform = torch.empty_like(log_prob).uniform_(generator=generator)
-        accept = uniform.log() < log_ratio  # a ratio that is NaN compares false: such a proposal is rejected
-        x = torch.where(accept[:, None], proposal, x)
-        centre = torch.where(accept[:, None], new_centre, centre)
-        log_prob = torch.where(accept, new_log_prob, log_prob)
-        n_accepted += accept.sum().item()
-        if path is not None and step % record_every == 0:
-            path[step // record_every] = x
+        with one_thread(4 * x.numel()):
+            noise = torch.empty_like(x, dtype=wide).normal_(generator=generator)
+            proposal = (centre + math.sqrt(2) * math.sqrt(step_size) * noise).to(x)
+        new_log_prob, new_centre = evaluate(proposal, step)
+        with one_thread(4 * x.numel()):
+            # A difference of two lengths in units of √(4τ); what the rounding of a proposal moves is in both.
+            there, back = ((a - b) / (2 * math.sqrt(step_size)) for a, b in ((proposal, centre), (x, new_centre)))
+            log_ratio = new_log_prob - log_prob + there.square().sum(1) - back.square().sum(1)
+            uniform = torch.empty_like(x[:, 0], dtype=wide).uniform_(generator=generator)
+            accept = uniform.log() < log_ratio  # a ratio that is NaN compares false: such a proposal is rejected
+            x = torch.where(accept[:, None], proposal, x)
+            centre = torch.where(accept[:, None], new_centre, centre)
+            log_prob = torch.where(accept, new_log_prob, log_prob)
+            n_accepted += accept.sum().item()
+            if path is not None and step % record_every == 0:
+                path[step // record_every] = x
     proposed = n_steps * len(x)
     return x if path is None else path, n_accepted / proposed if proposed else math.nan
 
 
-def stationary_variance(variance, step_size):
+def stationary_variance(variance: float, step_size: float) -> float:
     r"""The variance that Langevin's recursion settles at on a Gaussian of variance σ².
 
     .. math:: \frac{\sigma^2}{1 - \tau / (2\sigma^2)}, \qquad \infty \text{ from } \tau = 2\sigma^2 \text{ on}
@@ -166,11 +214,11 @@ def stationary_variance(variance, step_size):
     [1.3333333333333333, 2.0, inf]
     """
     variance, step_size = check.positive("variance", variance), check.positive("step_size", step_size)
-    remaining = 1 - step_size / (2 * variance)
+    remaining = 1 - step_size / variance / 2
     return variance / remaining if remaining > 0 else math.inf
 
 
-def transition_matrix(score, step_size, grid):
+def transition_matrix(score: Score, step_size: float, grid: torch.Tensor) -> torch.Tensor:
     r"""One step of Langevin's recursion in one dimension as a matrix that acts on densities over a grid.
 
     .. math::
@@ -195,7 +243,7 @@ def transition_matrix(score, step_size, grid):
     """
     step_size = check.positive("step_size", step_size)
     grid = check.even_grid("grid", grid)
-    spacing, noise_std = (grid[1] - grid[0]).item(), math.sqrt(2 * step_size)
+    spacing, noise_std = (grid[1] - grid[0]).item(), math.sqrt(2) * math.sqrt(step_size)
     if spacing > noise_std / 2:
         raise ValueError(
             f"grid must resolve a step's noise: spacing {spacing:.3g}, at most {noise_std / 2:.3g} is wanted"
@@ -205,7 +253,7 @@ def transition_matrix(score, step_size, grid):
     return torch.softmax(-0.5 * ((grid[:, None] - arrival) / noise_std) ** 2, dim=0)
 
 
-def stationary_law(score, step_size, grid):
+def stationary_law(score: Score, step_size: float, grid: torch.Tensor) -> torch.Tensor:
     r"""Where Langevin's recursion settles in one dimension: the fixed point of its :func:`transition_matrix`.
 
     Arguments as there. Returns (G,), a density in float64 that integrates to one over the grid's cells; ValueError when
@@ -236,7 +284,7 @@ def stationary_law(score, step_size, grid):
 
 
 def _check_walk(x0, step_size, n_steps, record_every, generator):
-    x = check.finite("x0", check.points("x0", x0)).detach().clone()
+    x = check.finite("x0", check.points("x0", x0)).detach().clone(memory_format=torch.contiguous_format)
     step_size = check.representable("step_size", check.positive("step_size", step_size), x)
     n_steps = check.count("n_steps", n_steps, least=0)
     if record_every is not None and n_steps % (record_every := check.count("record_every", record_every)):

@@ -193,12 +193,25 @@ def test_a_score_in_float64_leaves_a_float32_walk_in_float32():
     assert p.score(x0).dtype == torch.float64
     assert langevin(p.score, x0, 0.1, 2, generator=seeded(0)).dtype == torch.float32
     assert mala(p, x0, 0.1, 2, generator=seeded(0))[0].dtype == torch.float32
-    # Nor is it wider in between: what the density returns is rounded before it is used.
-    rounded = Density(lambda x: p.log_prob(x).float(), lambda x: p.score(x).float())
-    x0 = torch.randn(100, 1, generator=seeded(3))
-    walks = (langevin(f, x0, 0.1, 5, generator=seeded(0)) for f in (p.score, rounded.score))
-    assert torch.equal(*walks)
-    assert torch.equal(*(mala(d, x0, 1.0, 5, generator=seeded(0))[0] for d in (p, rounded)))
+
+
+def test_what_a_score_returns_in_float64_is_used_in_it_before_the_state_is_rounded():
+    x0 = torch.full((1, 1), 2.0**24)
+    # A step by 1 + 2⁻²⁰ is rounded up to 2, and by 1, to which float32 would round it first, down to none.
+    walked = langevin(lambda x: torch.full_like(x, 1 + 2**-20, dtype=torch.float64), x0, 1.0, 1, temperature=0)
+    assert walked.item() == 2**24 + 2
+
+
+def test_what_a_log_prob_returns_in_float64_is_compared_in_it():
+    # Of log-densities around 10⁹ float32 keeps multiples of 64.
+    far = Density(lambda x: 1e9 - 0.5 * x.double().square().sum(1))
+    x0 = torch.randn(2000, 1, generator=seeded(3))
+    (walked, rate), (expected, expected_rate) = (
+        mala(density, x0, 0.5, 20, generator=seeded(0)) for density in (far, Density())
+    )
+    # The digits of float64 there, 10⁻⁷, change the fate of hardly any.
+    assert abs(rate - expected_rate) < 1e-3
+    assert (walked != expected).double().mean() < 0.02
 
 
 def test_a_walk_of_no_particles_has_no_rows():
