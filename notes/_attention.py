@@ -13,6 +13,9 @@ BLOCK = 125_000
 # From so many components on, PyTorch's fused attention is faster than blocks on a CPU, and needs no array of pairs.
 _MANY = 512
 
+# Of so many terms float32 still takes the sum.
+MOST = 2**17
+
 # Up to such a ‖μ‖²/σ² the rounding of a square expanded in float32 is small.
 _NARROW = 2**9
 
@@ -34,7 +37,7 @@ def attend(x: torch.Tensor, means: torch.Tensor, std: float, weights: torch.Tens
     dtype, variance = x.dtype, std**2
     keys = means * (1 / (variance * _BINARY))
     squared = (means * keys).sum(1)
-    if not squared.max().item() * _BINARY < _NARROW:  # nor where it overflows
+    if len(means) > MOST or not squared.max().item() * _BINARY < _NARROW:  # nor where it overflows
         x, means, weights = x.double(), means.double(), weights.double()
         centre = torch.mv(means.t(), weights)
         x, means = x - centre, means - centre

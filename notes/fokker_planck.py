@@ -1,37 +1,67 @@
 """The Fokker–Planck equation in one dimension: where all the particles of a Langevin walk are, without a particle."""
 
 import math
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 
 from notes import _arguments as check
 
+__all__ = ["committor", "fokker_planck", "spectral_gap"]
 
-def fokker_planck(density, initial, times, grid):
+
+class _Density(Protocol):
+    """A law known up to a factor."""
+
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor: ...
+
+
+def fokker_planck(
+    density: _Density,
+    initial: torch.Tensor | Sequence[float],
+    times: torch.Tensor | Sequence[float],
+    grid: torch.Tensor | Sequence[float],
+) -> torch.Tensor:
     r"""The law at each time of the overdamped Langevin diffusion dx = ∇ log p(x) dt + √2 dW.
 
     .. math:: \frac{\partial \rho}{\partial t} = -\frac{\partial}{\partial x}\! \left(
        \rho\, \frac{d \log p}{dx} \right) + \frac{\partial^2 \rho}{\partial x^2}
 
-    Finite volumes with Scharfetter–Gummel fluxes, closed at both ends, and exact exponentials in time: mass is kept and
-    p is stationary on the grid to rounding. A walk with step size τ is at time t = τ · steps.
+    Finite volumes with Scharfetter–Gummel fluxes, closed at both ends, and exact exponentials in time: at any time the
+    mass is 1, no density is negative, and p is stationary on the grid to rounding. A walk with step size τ is at time
+    t = τ · steps.
 
     Parameters
     ----------
-    density : has ``log_prob`` (n, 1) → (n,), such as a one-dimensional GaussianMixture.
-    initial : (G,), the density at time 0 on the grid, non-negative; normalised here.
-    times : (T,), increasing from 0 on.
-    grid : (G,), evenly spaced.
+    density : object
+        It has ``log_prob`` (n, 1) → (n,), such as a one-dimensional GaussianMixture.
+    initial : (G,) Tensor
+        The density at time 0 on the grid, non-negative; normalised here.
+    times : (T,) Tensor
+        Increasing from 0 on.
+    grid : (G,) Tensor
+        Evenly spaced.
 
     Returns
     -------
-    (T, G) : densities in float64, each integrating to one over the grid's cells.
+    (T, G) Tensor
+        Densities in float64, each integrating to one over the grid's cells.
 
-    Sources: Risken, *The Fokker–Planck Equation* (1989); Scharfetter & Gummel (1969),
+    Raises
+    ------
+    ValueError
+        Bad input, by name; a log-density that is not finite on the grid.
+    TypeError
+        An argument of another kind, by name.
+
+    References
+    ----------
+    Risken, *The Fokker–Planck Equation* (1989); Scharfetter & Gummel (1969),
     https://doi.org/10.1109/T-ED.1969.16566.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import torch
     >>> from notes.fokker_planck import fokker_planck
     >>> from notes.mixtures import GaussianMixture
@@ -56,7 +86,7 @@ def fokker_planck(density, initial, times, grid):
     return _evolve(rates, law, times.tolist()) / (grid[1] - grid[0])
 
 
-def spectral_gap(density, grid):
+def spectral_gap(density: _Density, grid: torch.Tensor | Sequence[float]) -> float:
     r"""How slowly the last of the start is forgotten: the smallest non-zero decay rate of the Fokker–Planck operator.
 
     .. math:: \rho(x, t) - p(x) \sim e^{-\lambda t}
@@ -64,8 +94,8 @@ def spectral_gap(density, grid):
     A walk of step size τ needs some 1/(λτ) steps to mix. Arguments as in :func:`fokker_planck`; returns λ, a float,
     one over time.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import torch
     >>> from notes.fokker_planck import spectral_gap
     >>> from notes.mixtures import GaussianMixture
@@ -82,15 +112,15 @@ def spectral_gap(density, grid):
     return -torch.linalg.eigvalsh(symmetric)[-2].item()
 
 
-def committor(density, left, right, grid):
+def committor(density: _Density, left: float, right: float, grid: torch.Tensor | Sequence[float]) -> torch.Tensor:
     r"""The chance that the diffusion from x reaches ``left`` before ``right``.
 
     .. math:: h(x) = \int_x^{b} \frac{dy}{p(y)} \Big/ \int_a^{b} \frac{dy}{p(y)}
 
     for a = ``left`` < x < b = ``right``; 1 below a and 0 above b. Returns (G,) on the grid, in float64.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import torch
     >>> from notes.fokker_planck import committor
     >>> from notes.mixtures import GaussianMixture

@@ -11,10 +11,10 @@ from notes._threads import one_thread
 
 __all__ = ["langevin", "mala", "stationary_law", "stationary_variance", "transition_matrix"]
 
-Score = Callable[[torch.Tensor], torch.Tensor]
+_Score = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Density(Protocol):
+class _Density(Protocol):
     """A law known up to a factor, and its score."""
 
     def log_prob(self, x: torch.Tensor) -> torch.Tensor: ...
@@ -24,7 +24,7 @@ class Density(Protocol):
 
 @torch.no_grad()
 def langevin(
-    score: Score,
+    score: _Score,
     x0: torch.Tensor,
     step_size: float,
     n_steps: int,
@@ -45,28 +45,43 @@ def langevin(
 
     Parameters
     ----------
-    score : a callable (n, d) → (n, d). It is called without autograd; one that needs it calls ``torch.enable_grad``.
-    x0 : (n, d), finite, the particles' start. The walk stays in its dtype and on its device.
-    step_size : τ > 0, in squared units of x.
-    n_steps : 0 returns x0.
-    temperature : T ≥ 0.
-    generator : of the noise, on the device of x0; None is torch's default one.
-    record_every : None for the last state alone; or a number of which n_steps is a multiple, for the path.
+    score : callable
+        (n, d) → (n, d). It is called without autograd; one that needs it calls ``torch.enable_grad``. What it returns
+        in a wider dtype is used in it.
+    x0 : (n, d) Tensor
+        Finite, the particles' start. The walk stays in its dtype and on its device.
+    step_size : float
+        τ > 0, in squared units of x.
+    n_steps : int
+        0 returns x0.
+    temperature : float
+        T ≥ 0.
+    generator : torch.Generator, optional
+        Of the noise, on the device of x0; None is torch's default one.
+    record_every : int, optional
+        None for the last state alone; or a number of which n_steps is a multiple, for the path.
 
     Returns
     -------
-    (n, d), the last state; or the path, (n_steps // record_every + 1, n, d) : every ``record_every``-th state, the
-        first one x0.
+    (n, d) Tensor
+        The last state; or the path, (n_steps // record_every + 1, n, d): every ``record_every``-th state, the first
+        one x0.
 
     Raises
     ------
-    ValueError, TypeError : bad input, by name; a score that returns another shape.
-    FloatingPointError : the walk left the finite numbers, with the step at which it did.
+    ValueError
+        Bad input, by name; a score that returns another shape.
+    TypeError
+        An argument of another kind, by name.
+    FloatingPointError
+        The walk left the finite numbers, with the step at which it did.
 
-    Source: Roberts & Tweedie (1996), https://doi.org/10.2307/3318418.
+    References
+    ----------
+    Roberts & Tweedie (1996), https://doi.org/10.2307/3318418.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import torch
     >>> from notes.langevin import langevin
     >>> generator = torch.Generator().manual_seed(0)
@@ -104,7 +119,7 @@ def langevin(
 
 @torch.no_grad()
 def mala(
-    density: Density,
+    density: _Density,
     x0: torch.Tensor,
     step_size: float,
     n_steps: int,
@@ -123,23 +138,35 @@ def mala(
 
     Parameters
     ----------
-    density : anything with ``log_prob`` (n, d) → (n,) and ``score`` (n, d) → (n, d), such as a GaussianMixture.
-    x0, step_size, n_steps, generator, record_every : as in :func:`langevin`.
+    density : object
+        Anything with ``log_prob`` (n, d) → (n,) and ``score`` (n, d) → (n, d), such as a GaussianMixture. What they
+        return in a wider dtype is used in it.
+    x0, step_size, n_steps, generator, record_every
+        As in :func:`langevin`.
 
     Returns
     -------
-    last state or path : as in :func:`langevin`.
-    acceptance rate : one float over all particles and steps; NaN when nothing was proposed.
+    x : (n, d) Tensor
+        The last state, or the path, as in :func:`langevin`.
+    acceptance_rate : float
+        Over all particles and steps; NaN when nothing was proposed.
 
     Raises
     ------
-    ValueError, TypeError : bad input, by name; a start at which the density is zero or not finite.
-    FloatingPointError : the log-density of a finite proposal is NaN. One that overshoots into overflow is rejected.
+    ValueError
+        Bad input, by name; a start at which the density is zero or not finite.
+    TypeError
+        An argument of another kind, by name.
+    FloatingPointError
+        At a finite proposal the log-density is NaN or +∞, or where it is not −∞ the score is not finite. A proposal
+        that overshoots into overflow is rejected, as is one of log-density −∞.
 
-    Sources: Besag (1994), comment on Grenander & Miller; Roberts & Tweedie (1996), https://doi.org/10.2307/3318418.
+    References
+    ----------
+    Besag (1994), comment on Grenander & Miller; Roberts & Tweedie (1996), https://doi.org/10.2307/3318418.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import torch
     >>> from notes.langevin import mala
     >>> from notes.mixtures import GaussianMixture
@@ -207,8 +234,8 @@ def stationary_variance(variance: float, step_size: float) -> float:
 
     The recursion is x ← (1 − τ/σ²) x + √(2τ) z, so that its variance v solves v = (1 − τ/σ²)² v + 2τ.
 
-    Example
-    -------
+    Examples
+    --------
     >>> from notes.langevin import stationary_variance
     >>> [stationary_variance(1.0, step_size) for step_size in (0.5, 1, 2)]
     [1.3333333333333333, 2.0, inf]
@@ -218,7 +245,7 @@ def stationary_variance(variance: float, step_size: float) -> float:
     return variance / remaining if remaining > 0 else math.inf
 
 
-def transition_matrix(score: Score, step_size: float, grid: torch.Tensor) -> torch.Tensor:
+def transition_matrix(score: _Score, step_size: float, grid: torch.Tensor) -> torch.Tensor:
     r"""One step of Langevin's recursion in one dimension as a matrix that acts on densities over a grid.
 
     .. math::
@@ -230,8 +257,8 @@ def transition_matrix(score: Score, step_size: float, grid: torch.Tensor) -> tor
     stays on it, and fine enough for a step's noise: a spacing over √(2τ)/2 raises ValueError. Returns (G, G) in
     float64; its columns sum to one. Its powers are the exact law of the walk, with the bias that the step size brings.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import torch
     >>> from notes.langevin import transition_matrix
     >>> grid = torch.linspace(-6, 6, 121, dtype=torch.float64)
@@ -253,14 +280,14 @@ def transition_matrix(score: Score, step_size: float, grid: torch.Tensor) -> tor
     return torch.softmax(-0.5 * ((grid[:, None] - arrival) / noise_std) ** 2, dim=0)
 
 
-def stationary_law(score: Score, step_size: float, grid: torch.Tensor) -> torch.Tensor:
+def stationary_law(score: _Score, step_size: float, grid: torch.Tensor) -> torch.Tensor:
     r"""Where Langevin's recursion settles in one dimension: the fixed point of its :func:`transition_matrix`.
 
     Arguments as there. Returns (G,), a density in float64 that integrates to one over the grid's cells; ValueError when
     it reaches the ends of the grid, as it does past the stable step size.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import torch
     >>> from notes.langevin import stationary_law
     >>> grid = torch.linspace(-8, 8, 161, dtype=torch.float64)

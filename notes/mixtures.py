@@ -29,23 +29,31 @@ class GaussianMixture:
 
     .. math:: p(x) = \sum_k w_k\, \mathcal{N}(x;\, \mu_k,\, \sigma_k^2 I)
 
-    ``means``, ``stds``, ``weights`` are tensors of the dtype and on the device of ``means``
-    (float32 unless given as float64); ``dim`` is d. A mixture and points of different dtypes
-    give the wider of the two.
+    ``means``, ``stds``, ``weights`` are tensors of the dtype and on the device of ``means``: a
+    floating tensor or array keeps its dtype, all else gets PyTorch's default one, and half
+    precision becomes float32. ``dim`` is d. A mixture and points of different dtypes give the
+    wider of the two. Derivatives in x, means, stds and weights are those of the formula.
 
     Parameters
     ----------
-    means : (K, d), finite.
-    stds : one number for all components or (K,), positive, in the units of x.
-    weights : (K,), non-negative, normalised here; equal where None.
+    means : (K, d) Tensor
+        Finite.
+    stds : float or (K,) Tensor
+        One number for all components, or one each; positive, in the units of x. Their squares
+        are to be numbers of the dtype: in float32 stds lie between 1.1e-19 and 1.8e19.
+    weights : (K,) Tensor, optional
+        Non-negative, normalised here; equal where None.
 
     Raises
     ------
-    ValueError, TypeError : a wrong shape, a value that is not finite, a std that is not positive,
-        weights that are negative or sum to zero.
+    ValueError
+        A wrong shape, a value that is not finite, a std that is not positive, weights that are
+        negative or sum to zero.
+    TypeError
+        What is not real numbers.
 
-    Example
-    -------
+    Examples
+    --------
     >>> from notes.mixtures import GaussianMixture
     >>> p = GaussianMixture([[2.0], [-2.0]], stds=[0.5, 0.2], weights=[3, 2])
     >>> p
@@ -92,18 +100,18 @@ class GaussianMixture:
         share = weights.double() / weights.detach().max().double()  # large ones would overflow in their sum
         self.weights = (share / share.sum()).to(means.dtype)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"GaussianMixture(components={len(self.means)}, dim={self.dim})"
 
     @property
     def dim(self) -> int:
         return self.means.shape[1]
 
-    def sample(self, n, generator=None):
+    def sample(self, n: int, generator: torch.Generator | None = None) -> torch.Tensor:
         """Draw n independent points: a component by its weight, then its Gaussian. Returns (n, d).
 
-        Example
-        -------
+        Examples
+        --------
         >>> import torch
         >>> from notes.mixtures import GaussianMixture
         >>> p = GaussianMixture([[2.0], [-2.0]], [0.5, 0.2], weights=[0.6, 0.4])
@@ -121,7 +129,7 @@ class GaussianMixture:
             noise = torch.randn(n, self.dim, generator=generator, dtype=self.means.dtype, device=device)
             return self.means[k] + self.stds[k, None] * noise
 
-    def log_prob(self, x):
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
         r"""The log-density, by a log-sum-exp over the components.
 
         .. math::
@@ -131,8 +139,8 @@ class GaussianMixture:
 
         ``x`` is (n, d); returns (n,). Right in the far tails, where p itself underflows.
 
-        Example
-        -------
+        Examples
+        --------
         >>> import torch
         >>> from notes.mixtures import GaussianMixture
         >>> p = GaussianMixture([[0.0]], 1.0)
@@ -147,7 +155,7 @@ class GaussianMixture:
             pairs = _pairs(*self._centred(x))
             return torch.cat([top + terms.sum(0).log() for _, top, terms in pairs]).to(x.dtype)
 
-    def score(self, x):
+    def score(self, x: torch.Tensor) -> torch.Tensor:
         r"""Stein's score in closed form: the pull of each component, weighted by its responsibility.
 
         .. math::
@@ -157,8 +165,8 @@ class GaussianMixture:
 
         ``x`` is (n, d); returns (n, d), in one over the units of x.
 
-        Example
-        -------
+        Examples
+        --------
         >>> import torch
         >>> from notes.mixtures import GaussianMixture
         >>> p = GaussianMixture([[-3.0], [3.0]], 1.0)
@@ -178,11 +186,11 @@ class GaussianMixture:
                 scores.append(rows * -pull.sum(0)[:, None] + (means.T @ pull).T)
             return torch.cat(scores).to(x.dtype)
 
-    def components(self, x):
+    def components(self, x: torch.Tensor) -> torch.Tensor:
         """The most responsible component for each row of x (n, d). Returns (n,), whole numbers.
 
-        Example
-        -------
+        Examples
+        --------
         >>> import torch
         >>> from notes.mixtures import GaussianMixture
         >>> p = GaussianMixture([[2.0], [-2.0]], [0.5, 0.2])
@@ -193,11 +201,11 @@ class GaussianMixture:
         with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
             return torch.cat([terms.argmax(0) for _, _, terms in _pairs(*self._centred(x))])
 
-    def smoothed(self, sigma):
+    def smoothed(self, sigma: float) -> "GaussianMixture":
         r"""The law of x + σz, z ~ N(0, I): again a mixture, with stds :math:`\sqrt{\sigma_k^2 + \sigma^2}`.
 
-        Example
-        -------
+        Examples
+        --------
         >>> from notes.mixtures import GaussianMixture
         >>> GaussianMixture([[0.0]], 3.0).smoothed(4.0).stds
         tensor([5.])
@@ -214,9 +222,9 @@ class GaussianMixture:
     def _centred(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Means, stds, weights and points in one dtype, around the mean of the mixture: differences lose least there.
 
-        In float64 what float32 might not hold: squares of extreme lengths, one over a small weight.
+        In float64 what float32 might not hold: squares of extreme lengths, sums of very many terms, one over small weights.
         """
-        wide = self._extreme or _is_differentiated(self.weights)
+        wide = self._extreme or len(self.means) > _attention.MOST or _is_differentiated(self.weights)
         dtype = torch.float64 if wide else x.dtype
         means, stds, weights = (value.to(dtype) for value in (self.means, self.stds, self.weights))
         centre = torch.mv(means.detach().t(), weights.detach())
@@ -273,7 +281,7 @@ def _with_squares(name: str, stds: torch.Tensor) -> tuple[float, float]:
     return least, largest
 
 
-def kernel_density(data, bandwidth):
+def kernel_density(data: torch.Tensor, bandwidth: float) -> GaussianMixture:
     r"""The kernel density estimate of the data with a Gaussian kernel, itself a mixture: one component a datum.
 
     .. math:: q(x) = \frac{1}{M h^d} \sum_m K\Bigl(\frac{x - x_m}{h}\Bigr)
@@ -282,10 +290,12 @@ def kernel_density(data, bandwidth):
     score is softmax attention over the data, and from 128 data on computed so, in memory linear in M and n. In float32
     it is then within 0.1 % of float64's (root mean square over points from the data's own law).
 
-    Source: Parzen (1962).
+    References
+    ----------
+    Parzen (1962).
 
-    Example
-    -------
+    Examples
+    --------
     >>> import torch
     >>> from notes.mixtures import kernel_density
     >>> q = kernel_density(torch.tensor([[-1.0], [1.0]]), bandwidth=0.5)
@@ -300,15 +310,17 @@ def kernel_density(data, bandwidth):
     return GaussianMixture(data, bandwidth)
 
 
-def scott_bandwidth(data):
+def scott_bandwidth(data: torch.Tensor) -> float:
     r"""Scott's rule, :math:`h = s\, M^{-1/(d+4)}`, with s² the mean over dimensions of the data's (M−1)-variance.
 
     ``data`` is (M, d), M ≥ 2, not all equal; returns a number in its units.
 
-    Source: Scott (1992).
+    References
+    ----------
+    Scott (1992).
 
-    Example
-    -------
+    Examples
+    --------
     >>> import torch
     >>> from notes.mixtures import scott_bandwidth
     >>> data = torch.linspace(-1, 1, 32)[:, None]
@@ -321,16 +333,18 @@ def scott_bandwidth(data):
     return _spread(data) * n ** (-1 / (dim + 4))
 
 
-def silverman_bandwidth(data):
+def silverman_bandwidth(data: torch.Tensor) -> float:
     r"""Silverman's rule, :math:`h = s\, \bigl(\tfrac{4}{(d+2) M}\bigr)^{1/(d+4)}`, s² as in :func:`scott_bandwidth`.
 
     It minimises the leading terms of the mean integrated squared error where the data are N(μ, s² I). ``data`` is
     (M, d), M ≥ 2, not all equal; returns a number in its units.
 
-    Source: Silverman (1986).
+    References
+    ----------
+    Silverman (1986).
 
-    Example
-    -------
+    Examples
+    --------
     >>> import torch
     >>> from notes.mixtures import scott_bandwidth, silverman_bandwidth
     >>> data = torch.linspace(-1, 1, 32)[:, None]
@@ -342,7 +356,7 @@ def silverman_bandwidth(data):
     return _spread(data) * (4 / ((dim + 2) * n)) ** (1 / (dim + 4))
 
 
-def cross_validated_bandwidth(data, candidates):
+def cross_validated_bandwidth(data: torch.Tensor, candidates: torch.Tensor | Sequence[float]) -> float:
     r"""The candidate under which each datum is likeliest given all the others.
 
     .. math::
@@ -353,10 +367,12 @@ def cross_validated_bandwidth(data, candidates):
     ``data`` is (M, d), M ≥ 2; ``candidates`` are positive numbers in its units; returns one of them. A datum that
     occurs twice favours h → 0. No array of pairs outgrows a fixed block.
 
-    Source: Silverman (1986), Section 3.4.4.
+    References
+    ----------
+    Silverman (1986), Section 3.4.4.
 
-    Example
-    -------
+    Examples
+    --------
     >>> import torch
     >>> from notes.mixtures import cross_validated_bandwidth, two_moons
     >>> data = two_moons().sample(300, torch.Generator().manual_seed(0))
@@ -367,14 +383,16 @@ def cross_validated_bandwidth(data, candidates):
     candidates = check.finite("candidates", check.floating("candidates", candidates, like=data))
     if candidates.ndim != 1 or len(candidates) == 0 or (candidates <= 0).any():
         raise ValueError(f"candidates must be a list of positive numbers, got {candidates.tolist()}")
+    unit = _reach(data) or 1.0
+    data, widths = data / unit, candidates / unit
     n, dim = data.shape
-    likelihood = -n * dim * candidates.log()
+    likelihood = -n * dim * widths.log()
     rows = max(1, _attention.BLOCK // n)
     for first in range(0, n, rows):
         block = data[first : first + rows]
         distance = torch.cdist(block, data, compute_mode="donot_use_mm_for_euclid_dist")
         distance.diagonal(first).fill_(torch.inf)  # each without itself
-        likelihood += torch.stack([(-0.5 * (distance / h).square()).logsumexp(1).sum() for h in candidates])
+        likelihood += torch.stack([(-0.5 * (distance / h).square()).logsumexp(1).sum() for h in widths])
     return candidates[likelihood.argmax()].item()
 
 
@@ -382,13 +400,21 @@ def _data(data, least=1):
     check.finite("data", check.points("data", data))
     if len(data) < least:
         raise ValueError(f"data must have at least {least} {'rows' if least > 1 else 'row'}, got {len(data)}")
-    return data
+    return data.contiguous()
+
+
+def _reach(data: torch.Tensor) -> float:
+    """The unit in which squares of differences neither overflow nor vanish: the largest difference from one datum."""
+    return (data.double() - data[0].double()).abs().max().item()
 
 
 def _spread(data):
-    if (data == data[0]).all():
+    unit = _reach(data)
+    if unit == 0:
         raise ValueError("data must not all be equal: their spread is the unit of the bandwidth")
-    return data.double().var(0).mean().sqrt().item()
+    if unit == math.inf:
+        raise ValueError(f"data must have differences that float64 holds, got {data.min():.3g} to {data.max():.3g}")
+    return unit * ((data.double() - data[0].double()) / unit).var(0).mean().sqrt().item()
 
 
 def _along(curve, std):
@@ -396,13 +422,13 @@ def _along(curve, std):
     return GaussianMixture(torch.stack(curve, dim=1).to(torch.get_default_dtype()), check.positive("std", std))
 
 
-def two_moons(n_components=40, std=0.12):
+def two_moons(n_components: int = 40, std: float = 0.12) -> GaussianMixture:
     """Two interleaved half circles of radius 1, the upper around (−½, −¼), the lower around (½, ¼).
 
     ``n_components`` Gaussians of std ``std`` in all, an even number, half of them on each moon.
 
-    Example
-    -------
+    Examples
+    --------
     >>> from notes.mixtures import two_moons
     >>> two_moons(n_components=4).means
     tensor([[ 0.5000, -0.2500],
@@ -418,11 +444,11 @@ def two_moons(n_components=40, std=0.12):
     return _along([torch.cat(pair) for pair in zip(upper, lower, strict=True)], std)
 
 
-def swiss_roll(n_components=60, std=0.1, turns=1.5):
+def swiss_roll(n_components: int = 60, std: float = 0.1, turns: float = 1.5) -> GaussianMixture:
     """A spiral from radius ½ to 2 in ``turns`` turns, its ``n_components`` Gaussians equally spaced along it.
 
-    Example
-    -------
+    Examples
+    --------
     >>> from notes.mixtures import swiss_roll
     >>> radius = swiss_roll().means.norm(dim=1)
     >>> radius[[0, -1]]
@@ -440,11 +466,11 @@ def swiss_roll(n_components=60, std=0.1, turns=1.5):
     return _along([radius * (total * t).cos(), radius * (total * t).sin()], std)
 
 
-def checkerboard(n_cells=4, n_per_side=4, std=0.1):
+def checkerboard(n_cells: int = 4, n_per_side: int = 4, std: float = 0.1) -> GaussianMixture:
     """The dark cells of an ``n_cells`` × ``n_cells`` board on [−2, 2]², each a grid of n_per_side² Gaussians.
 
-    Example
-    -------
+    Examples
+    --------
     >>> from notes.mixtures import checkerboard
     >>> checkerboard(n_cells=2, n_per_side=1).means
     tensor([[-1., -1.],
@@ -458,11 +484,11 @@ def checkerboard(n_cells=4, n_per_side=4, std=0.1):
     return _along([(k[dark] + 0.5) * (4 / side) - 2 for k in (i, j)], std)
 
 
-def rings(radii=(1.0, 2.0), n_components=48, std=0.1):
+def rings(radii: Sequence[float] = (1.0, 2.0), n_components: int = 48, std: float = 0.1) -> GaussianMixture:
     """Concentric rings of ``n_components`` Gaussians each; one radius and 8 components make a ring of 8 modes.
 
-    Example
-    -------
+    Examples
+    --------
     >>> from notes.mixtures import rings
     >>> rings(radii=[1.0], n_components=8)
     GaussianMixture(components=8, dim=2)
