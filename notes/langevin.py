@@ -297,17 +297,28 @@ def stationary_law(score: _Score, step_size: float, grid: torch.Tensor) -> torch
     """
     transition = transition_matrix(score, step_size, grid)
     grid = check.even_grid("grid", grid)
-    # π = P π with its last equation, which the others imply, replaced by the total mass.
-    system = transition - torch.eye(len(grid), dtype=grid.dtype)
-    system[-1] = grid[1] - grid[0]
-    mass = torch.zeros_like(grid)
-    mass[-1] = 1
-    law = torch.linalg.solve(system, mass)
+    law = _fixed_point(transition) / (grid[1] - grid[0])
+    if not torch.isfinite(law).all():
+        raise ValueError("score must let the walk pass from everywhere to everywhere, or there is no one law")
     if max(law[0], law[-1]) > 1e-3 * law.max():
         raise ValueError(
             "grid must hold all of the law, which reaches its ends: widen it, or there is no stationary law"
         )
     return law
+
+
+def _fixed_point(transition: torch.Tensor) -> torch.Tensor:
+    """π = P π, of sum one: one state after another is taken out of the chain, and nothing is ever subtracted, so that
+    each mass has all its digits (Grassmann, Taksar & Heyman 1985)."""
+    chain, mass = transition.clone(), torch.ones_like(transition[0])
+    for last in range(len(chain) - 1, 0, -1):
+        chain[last, :last] /= chain[:last, last].sum()
+        chain[:last, :last].addr_(chain[:last, last], chain[last, :last])
+    for state in range(1, len(chain)):
+        mass[state] = chain[state, :state] @ mass[:state]
+        if mass[state] > 1:  # the largest so far is 1: what overflows would be a tail against the rest
+            mass[: state + 1] /= mass[state].clone()
+    return mass / mass.sum()
 
 
 def _check_walk(x0, step_size, n_steps, record_every, generator):

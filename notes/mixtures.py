@@ -222,7 +222,7 @@ class GaussianMixture:
     def _centred(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Means, stds, weights and points in one dtype, around the mean of the mixture: differences lose least there.
 
-        In float64 what float32 might not hold: squares of extreme lengths, sums of very many terms, one over small weights.
+        In float64 what float32 might not hold: squares of extreme lengths, sums of very many terms, small weights.
         """
         wide = self._extreme or len(self.means) > _attention.MOST or _is_differentiated(self.weights)
         dtype = torch.float64 if wide else x.dtype

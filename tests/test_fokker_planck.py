@@ -80,9 +80,36 @@ def test_mass_is_kept_and_no_density_is_negative(density):
     laws = fokker_planck(density, initial, [0.0, 0.01, 0.5, 3.0, 20.0], GRID)
     assert laws.shape == (5, 401)
     assert laws.dtype == torch.float64
-    # Rounding of an exponential by some fifteen squarings, each over 401 terms: 2¹⁵ · 401 · 1e-16 = 1.3e-9.
-    assert (laws.sum(1) * 0.04 - 1).abs().max() < 2e-9
-    assert laws.min() > -2e-9
+    assert (laws.sum(1) * 0.04 - 1).abs().max() < 1e-13
+    assert (laws >= 0).all()
+
+
+@pytest.mark.parametrize("density", [gaussian(), two_wells()], ids=["normal", "two wells"])
+def test_no_error_grows_with_time(density):
+    times = [1e-9, 1e-3, 1.0, 1e8, 1e12, 1e15]
+    laws = fokker_planck(density, normal_on(GRID, 2.0, 0.25), times, GRID)
+    assert (laws.sum(1) * 0.04 - 1).abs().max() < 1e-13
+    assert (laws >= 0).all()
+    p = density.log_prob(GRID[:, None]).exp()
+    p = p / (p.sum() * 0.04)
+    # All is forgotten by then, of the wells too (their gap is 1.8e-6): what is left has the digits of p, tails and all.
+    torch.testing.assert_close(laws[3:], p.expand(3, -1), rtol=1e-9, atol=1e-300)
+    torch.testing.assert_close(fokker_planck(density, p, times, GRID), p.expand(6, -1), rtol=1e-9, atol=1e-300)
+
+
+def test_the_law_at_moderate_times_is_the_exponential_of_the_rates():
+    density = two_wells()
+    times = [1e-4, 0.013, 0.2, 1.0]
+    initial = normal_on(GRID, 0.5, 0.3)
+    laws = fokker_planck(density, initial, times, GRID)
+    # The rates by hand: z/(eᶻ − 1) over the spacing squared, z the climb of −log p.
+    climb = -density.log_prob(GRID[:, None]).diff()
+    up, down = climb / torch.expm1(climb) / 0.04**2, -climb / torch.expm1(-climb) / 0.04**2
+    rates = up.diag(-1) + down.diag(1)
+    rates -= rates.sum(0).diag()
+    for time, law in zip(times, laws, strict=True):
+        expected = torch.linalg.matrix_exp(time * rates) @ initial
+        torch.testing.assert_close(law, expected / (expected.sum() * 0.04), rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("density", [gaussian(), two_wells()], ids=["normal", "two wells"])
