@@ -642,34 +642,23 @@ PLANE = [[0.0, 0.0], [1.0, 1.0]]
     ("arguments", "name", "error"),
     [
         (([0.0, 1.0], 1.0), "means", ValueError),
-        ((0.0, 1.0), "means", ValueError),
         ((torch.zeros(2, 2, 2), 1.0), "means", ValueError),
         ((torch.zeros(0, 2), 1.0), "means", ValueError),
         ((torch.zeros(2, 0), 1.0), "means", ValueError),
         (([[0.0, NAN]], 1.0), "means", ValueError),
-        (([[0.0, INF]], 1.0), "means", ValueError),
-        (([[0.0, 1.0], [2.0]], 1.0), "means", TypeError),
         (("means", 1.0), "means", TypeError),
-        ((None, 1.0), "means", TypeError),
-        (([[1j]], 1.0), "means", TypeError),
         ((PLANE, 0.0), "stds", ValueError),
         ((PLANE, -1.0), "stds", ValueError),
         ((PLANE, [1.0, 0.0]), "stds", ValueError),
         ((PLANE, NAN), "stds", ValueError),
-        ((PLANE, [1.0, INF]), "stds", ValueError),
         ((PLANE, [1.0, 1.0, 1.0]), "stds", ValueError),
-        ((PLANE, [1.0]), "stds", ValueError),
         ((PLANE, [[1.0], [1.0]]), "stds", ValueError),
         ((PLANE, "wide"), "stds", TypeError),
-        ((PLANE, None), "stds", TypeError),
-        ((PLANE, True), "stds", TypeError),
         ((PLANE, 1.0, [1.0]), "weights", ValueError),
-        ((PLANE, 1.0, 1.0), "weights", ValueError),
         ((PLANE, 1.0, [[1.0, 1.0]]), "weights", ValueError),
         ((PLANE, 1.0, [1.0, -0.1]), "weights", ValueError),
         ((PLANE, 1.0, [0.0, 0.0]), "weights", ValueError),
         ((PLANE, 1.0, [1.0, NAN]), "weights", ValueError),
-        ((PLANE, 1.0, [1.0, INF]), "weights", ValueError),
         ((PLANE, 1.0, "equal"), "weights", TypeError),
     ],
 )
@@ -682,16 +671,8 @@ def test_a_bad_mixture_is_refused_by_name(arguments, name, error):
 @pytest.mark.parametrize(
     ("x", "error"),
     [
-        (torch.zeros(2), ValueError),
         (torch.zeros(3, 1), ValueError),
-        (torch.zeros(3, 3), ValueError),
-        (torch.zeros(1, 3, 2), ValueError),
-        (torch.tensor(0.0), ValueError),
-        (torch.zeros(3, 2, dtype=torch.int64), TypeError),
-        (torch.zeros(3, 2, dtype=torch.complex64), TypeError),
         (np.zeros((3, 2)), TypeError),
-        ([[0.0, 0.0]], TypeError),
-        ("x", TypeError),
     ],
 )
 def test_bad_points_are_refused_by_name(method, x, error):
@@ -701,29 +682,23 @@ def test_bad_points_are_refused_by_name(method, x, error):
 
 @pytest.mark.parametrize(
     ("n", "error"),
-    [(0, ValueError), (-1, ValueError), (2.0, TypeError), (True, TypeError), ("2", TypeError), (None, TypeError)],
+    [(0, ValueError), ("2", TypeError)],
 )
 def test_a_bad_sample_size_is_refused(n, error):
     with pytest.raises(error, match=r"^n must"):
         GaussianMixture(PLANE, 1.0).sample(n)
 
 
-@pytest.mark.parametrize("generator", [0, "seed", np.random.default_rng(0)])
-def test_a_generator_of_another_kind_is_refused(generator):
+def test_a_generator_of_another_kind_is_refused():
     with pytest.raises(TypeError, match=r"^generator must"):
-        GaussianMixture(PLANE, 1.0).sample(2, generator)
+        GaussianMixture(PLANE, 1.0).sample(2, 0)
 
 
 @pytest.mark.parametrize(
     ("sigma", "error"),
     [
         (0, ValueError),
-        (-1.0, ValueError),
-        (NAN, ValueError),
-        (INF, ValueError),
-        (True, TypeError),
         ("1", TypeError),
-        (torch.ones(2), TypeError),
     ],
 )
 def test_a_bad_noise_level_is_refused(sigma, error):
@@ -735,25 +710,17 @@ def test_a_bad_noise_level_is_refused(sigma, error):
     ("make", "arguments", "error"),
     [
         (two_moons, {"n_components": 3}, ValueError),
-        (two_moons, {"n_components": 0}, ValueError),
         (two_moons, {"n_components": 4.0}, TypeError),
-        (two_moons, {"n_components": True}, TypeError),
         (two_moons, {"std": 0.0}, ValueError),
-        (two_moons, {"std": NAN}, ValueError),
-        (two_moons, {"std": "thin"}, TypeError),
         (swiss_roll, {"n_components": 1}, ValueError),
         (swiss_roll, {"turns": 0.0}, ValueError),
-        (swiss_roll, {"turns": INF}, ValueError),
-        (swiss_roll, {"turns": True}, TypeError),
         (swiss_roll, {"std": -0.1}, ValueError),
         (checkerboard, {"n_cells": 1}, ValueError),
-        (checkerboard, {"n_cells": "4"}, TypeError),
         (checkerboard, {"n_per_side": 0}, ValueError),
         (checkerboard, {"std": 0}, ValueError),
         (rings, {"radii": []}, ValueError),
         (rings, {"radii": 1.0}, ValueError),
         (rings, {"radii": [1.0, 0.0]}, ValueError),
-        (rings, {"radii": [1.0, -1.0]}, ValueError),
         (rings, {"radii": [NAN]}, ValueError),
         (rings, {"radii": "one"}, TypeError),
         (rings, {"n_components": 0}, ValueError),
@@ -1361,14 +1328,8 @@ BANDWIDTHS = {
     [
         (torch.zeros(3), ValueError),
         (torch.zeros(0, 2), ValueError),
-        (torch.zeros(3, 0), ValueError),
-        (torch.zeros(2, 3, 1), ValueError),
         (torch.tensor([[0.0], [NAN]]), ValueError),
-        (torch.tensor([[0.0], [INF]]), ValueError),
-        (torch.tensor([[0], [1]]), TypeError),
         (np.zeros((3, 2)), TypeError),
-        ([[0.0], [1.0]], TypeError),
-        (None, TypeError),
     ],
 )
 def test_bad_data_are_refused_by_every_function_of_a_bandwidth(function, data, error):
@@ -1386,14 +1347,8 @@ def test_a_kernel_density_of_one_datum_is_a_gaussian_and_of_none_is_refused():
     ("bandwidth", "error"),
     [
         (0.0, ValueError),
-        (-1.0, ValueError),
-        (NAN, ValueError),
-        (INF, ValueError),
         (1e-30, ValueError),  # its square is 0 in float32
-        (True, TypeError),
         ("1", TypeError),
-        (None, TypeError),
-        (torch.ones(3), TypeError),
     ],
 )
 def test_a_bad_bandwidth_is_refused(bandwidth, error):
@@ -1408,13 +1363,8 @@ def test_a_bad_bandwidth_is_refused(bandwidth, error):
         (0.1, ValueError),
         ([[0.1]], ValueError),
         ([0.1, 0.0], ValueError),
-        ([0.1, -0.2], ValueError),
         ([0.1, NAN], ValueError),
-        ([0.1, INF], ValueError),
-        ([True], TypeError),
-        (["0.1"], TypeError),
         ("0.1", TypeError),
-        (None, TypeError),
     ],
 )
 def test_bad_candidates_are_refused(candidates, error):
