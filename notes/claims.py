@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import math
+from typing import SupportsFloat
 
 from notes import _numbers as check
 from notes._extras import needs
@@ -11,8 +12,18 @@ from notes._mime import CLAIM as MIME
 with needs("figures"):
     from IPython.display import display
 
+__all__ = ["claim", "Claim"]
 
-def claim(statement, measured, expected, *, rtol=0.0, atol=0.0, error=None):
+
+def claim(
+    statement: str,
+    measured: SupportsFloat,
+    expected: SupportsFloat,
+    *,
+    rtol: float = 0.0,
+    atol: float = 0.0,
+    error: SupportsFloat | None = None,
+) -> None:
     r"""Show that a measurement agrees with what is expected of it, and raise when it does not.
 
     .. math:: \lvert m - e \rvert \le \text{atol} + \text{rtol} \cdot \lvert e \rvert
@@ -21,18 +32,24 @@ def claim(statement, measured, expected, *, rtol=0.0, atol=0.0, error=None):
 
     Parameters
     ----------
-    statement : what is claimed, one plain sentence.
-    measured, expected : numbers or 0-dim tensors, both finite.
-    rtol, atol : the tolerance, relative to ``expected`` and absolute; at least 5 standard errors of the measurement.
-    error : the standard error of ``measured``, where it is random; shown, and held to the line above.
+    statement : str
+        What is claimed, one plain sentence.
+    measured, expected : float or 0-dim Tensor
+        Both finite.
+    rtol, atol : float
+        The tolerance, relative to ``expected`` and absolute; at least 5 standard errors of the measurement.
+    error : float, optional
+        The standard error of ``measured``, where it is random; shown, and held to the line above.
 
     Raises
     ------
-    AssertionError : the claim does not hold, or a number is not finite.
-    ValueError : an empty statement, a negative tolerance, or one below 5 standard errors: it would fail by chance.
+    AssertionError
+        The claim does not hold, or a number is not finite.
+    ValueError
+        An empty statement, a negative tolerance, or one below 5 standard errors: it would fail by chance.
 
-    Example
-    -------
+    Examples
+    --------
     >>> from notes.claims import claim
     >>> claim("The half of 3", 3 / 2, 1.5)
     ✓ The half of 3: measured 1.5, expected 1.5, tolerance none: exact
@@ -83,15 +100,15 @@ class Claim:
     error: float | None
 
     @property
-    def width(self):
+    def width(self) -> float:
         """How far from the expected number the measured one may be."""
         return self.atol + self.rtol * abs(self.expected)
 
     @property
-    def holds(self):
+    def holds(self) -> bool:
         return abs(self.measured - self.expected) <= self.width
 
-    def words(self, digits=4):
+    def words(self, digits: int = 4) -> dict[str, str]:
         """What of it is shown, part by part."""
         spread = f" ± {_text(self.error, 2)}" if self.error is not None else ""
         return {
@@ -101,11 +118,11 @@ class Claim:
             "tolerance": _tolerance(self.rtol, self.atol),
         }
 
-    def line(self, digits=4):
+    def line(self, digits: int = 4) -> str:
         shown = self.words(digits)
         return "{statement}: measured {measured}, expected {expected}, tolerance {tolerance}".format(**shown)
 
-    def html(self, form="line", *, anchor="", uri=""):
+    def html(self, form: str = "line", *, anchor: str = "", uri: str = "") -> str:
         """It as a line in a notebook or on a page, as a row of a table, or as a quote.
 
         It may have an anchor. The address ``uri`` is where it stands; that of a line, where it is listed.

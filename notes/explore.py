@@ -24,7 +24,7 @@ with needs("figures"):
     from matplotlib.figure import Figure
     from PIL import Image
 
-__all__ = ["play", "explore", "png"]
+__all__ = ["play", "explore", "default_and_neighbours", "png"]
 
 SITE_VARIABLE = "NOTES_SITE"  # set by a build of the site while it executes the chapters
 MOST_FRAMES = 120  # of one figure on the website: some 6 MB, and as many seconds of the build as ten
@@ -136,7 +136,7 @@ def explore(figure: Callable[..., Figure], /, *, alt: str, **controls: Any) -> N
         display(_Live(controls, draw, default, alt).bundle(first), raw=True)
 
 
-def default_and_neighbours(figure, controls):
+def default_and_neighbours(figure: Callable[..., Figure], controls: dict[str, Any]) -> list[bytes]:
     """The frames of a figure's default state and of those that are one move of a control away."""
     controls = _controls(figure, controls)
     draw = _drawn_once(figure, controls)

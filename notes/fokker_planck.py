@@ -8,7 +8,7 @@ import torch
 
 from notes import _arguments as check
 
-__all__ = ["committor", "fokker_planck", "spectral_gap"]
+__all__ = ["fokker_planck", "spectral_gap", "committor"]
 
 
 class _Density(Protocol):

@@ -9,7 +9,7 @@ import torch
 from notes import _arguments as check
 from notes._threads import one_thread
 
-__all__ = ["langevin", "mala", "stationary_law", "stationary_variance", "transition_matrix"]
+__all__ = ["langevin", "mala", "stationary_variance", "transition_matrix", "stationary_law"]
 
 _Score = Callable[[torch.Tensor], torch.Tensor]
 
@@ -141,8 +141,8 @@ def mala(
     density : object
         Anything with ``log_prob`` (n, d) → (n,) and ``score`` (n, d) → (n, d), such as a GaussianMixture. What they
         return in a wider dtype is used in it.
-    x0, step_size, n_steps, generator, record_every
-        As in :func:`langevin`.
+    x0, step_size, n_steps, generator, record_every : as in :func:`langevin`
+        The walk.
 
     Returns
     -------

@@ -13,14 +13,14 @@ from notes._threads import one_thread
 
 __all__ = [
     "GaussianMixture",
-    "checkerboard",
-    "cross_validated_bandwidth",
     "kernel_density",
-    "rings",
     "scott_bandwidth",
     "silverman_bandwidth",
-    "swiss_roll",
+    "cross_validated_bandwidth",
     "two_moons",
+    "swiss_roll",
+    "checkerboard",
+    "rings",
 ]
 
 

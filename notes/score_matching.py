@@ -22,16 +22,7 @@ from notes import _arguments as check
 from notes._threads import one_thread, work_of
 from notes.mixtures import kernel_density
 
-__all__ = [
-    "Losses",
-    "by_quadrature",
-    "by_sampling",
-    "denoising",
-    "explicit",
-    "fisher_divergence",
-    "implicit",
-    "sliced",
-]
+__all__ = ["Losses", "explicit", "denoising", "implicit", "sliced", "fisher_divergence", "by_quadrature", "by_sampling"]
 
 Field = Callable[[Tensor], Tensor]
 

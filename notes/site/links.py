@@ -155,20 +155,6 @@ def _define_terms(doctree, definitions):
     return shown
 
 
-def numpydoc(app, what, name, obj, options, lines):
-    """The docstrings' layout in Napoleon's terms: in ``name : what it is`` stands no type, and a Source is no field."""
-    out, in_list = [], False
-    for line in lines:
-        if line.startswith("---"):
-            in_list = out[-1] in ("Parameters", "Returns", "Raises")
-        elif not line:
-            in_list = False
-        if in_list:
-            line = re.sub(r"^(\S.*?) : ", r"\1\n    ", line)
-        out += re.sub(r"^(?=Sources?: )", "\n", line).split("\n")
-    lines[:] = out
-
-
 def without_fields(app, what, name, obj, skip, options):
     """The fields of a named tuple are no entries of their own."""
     return True if (obj.__doc__ or "").startswith("Alias for field number") else None
@@ -177,5 +163,4 @@ def without_fields(app, what, name, obj, skip, options):
 def setup(app):
     app.add_node(Term, html=(visit_term, depart_term))
     app.add_node(nodes.literal_block, override=True, html=(visit_code, depart_code))
-    app.connect("autodoc-process-docstring", numpydoc, priority=400)  # before Napoleon's, at 500
     app.connect("autodoc-skip-member", without_fields)

@@ -511,40 +511,6 @@ def test_rows_have_names_of_their_own(server):
     assert len({row["id"] for row in rows}) == len(rows) > 100
 
 
-# Docstrings
-
-
-def test_the_parts_of_a_docstring_reach_napoleon_as_it_reads_them():
-    lines = ["What it does.", "", "Parameters", "----------", "x, y : (n, d), the start.", "    On two lines.", ""]
-    lines += ["Source: Somebody (1900): a book."]
-    links.numpydoc(None, "function", "f", None, None, lines)
-    assert lines[4:] == [
-        "x, y",
-        "    (n, d), the start.",
-        "    On two lines.",
-        "",
-        "",
-        "Source: Somebody (1900): a book.",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        (["Note : this.", "", "Note : this."], ["Note : this.", "", "Note : this."]),
-        (["Returns", "-------", "x : so."], ["Returns", "-------", "x", "    so."]),
-        (["Raises", "------", "x : so.", "y : so."], ["Raises", "------", "x", "    so.", "y", "    so."]),
-        (["Example", "-------", "x : so."], ["Example", "-------", "x : so."]),
-        (["Raises", "------", "x : so.", "", "y : so."], ["Raises", "------", "x", "    so.", "", "y : so."]),
-        (["Returns", "-------", "    x : so.", "x: so."], ["Returns", "-------", "    x : so.", "x: so."]),
-        (["Two words.", "", "Sources: A, B."], ["Two words.", "", "", "Sources: A, B."]),
-    ],
-)
-def test_only_lists_of_a_docstring_have_names(before, after):
-    links.numpydoc(None, "function", "f", None, None, before)
-    assert before == after
-
-
 def test_the_fields_of_a_named_tuple_are_no_entries_and_all_else_is():
     class Pair(NamedTuple):
         """Two numbers."""
