@@ -1,6 +1,9 @@
 """The truth of every toy target: densities, scores and samples against SciPy, autograd and extended precision."""
 
+import concurrent.futures
 import math
+import multiprocessing
+import pickle
 import subprocess
 import sys
 
@@ -1375,3 +1378,218 @@ def test_bad_candidates_are_refused(candidates, error):
 def test_cross_validation_of_a_bandwidth_needs_two_data():
     with pytest.raises(ValueError, match="data must have at least 2 rows, got 1"):
         cross_validated_bandwidth(torch.ones(1, 2), [0.1])
+
+
+# The laws of the package.
+
+
+def textbook_log_prob(x, means, stds, weights):
+    weights = weights / weights.sum()
+    squared = (x[:, None] - means).square().sum(2)
+    normal = (-squared / (2 * stds**2)).exp() / (stds * math.sqrt(2 * math.pi)) ** means.shape[1]
+    return (weights * normal).sum(1).log()
+
+
+def textbook_score(x, *parameters):
+    x = x if x.requires_grad else x.clone().requires_grad_()
+    return torch.autograd.grad(textbook_log_prob(x, *parameters).sum(), x, create_graph=True)[0]
+
+
+@pytest.mark.parametrize("n_components", [3, 600])
+@pytest.mark.parametrize("weights", ["equal", "zero at the ends", "one alone"])
+@pytest.mark.parametrize("stds", ["equal", "two equal", "one number"])
+@pytest.mark.parametrize("method", ["log_prob", "score"])
+def test_gradients_are_those_of_the_formula_at_ties_and_at_zeros(method, stds, weights, n_components):
+    means = torch.randn(n_components, 2, generator=seeded(40), dtype=torch.float64)
+    ones = torch.ones(n_components, dtype=torch.float64)
+    masked = ones.clone()
+    masked[[0, -1]] = 0
+    given = [
+        torch.randn(3, 2, generator=seeded(41), dtype=torch.float64),
+        means,
+        {"equal": ones, "two equal": torch.cat([ones[:1] / 2, ones[1:]]), "one number": ones[0]}[stds],
+        {"equal": ones, "zero at the ends": masked, "one alone": torch.eye(n_components, dtype=torch.float64)[1]}[
+            weights
+        ],
+    ]
+    found, expected = [], []
+    for results, function in (
+        (found, lambda x, *parameters: getattr(GaussianMixture(*parameters), method)(x)),
+        (expected, {"log_prob": textbook_log_prob, "score": textbook_score}[method]),
+    ):
+        inputs = [value.clone().requires_grad_() for value in given]
+        first = torch.autograd.grad(function(*inputs).sin().sum(), inputs, create_graph=True)
+        results += first + torch.autograd.grad(sum(value.cos().sum() for value in first), inputs)
+    for mine, theirs in zip(found, expected, strict=True):
+        # Next to a component of weight zero its density is up to e²⁰ times that of the rest, and with it derivatives.
+        torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("parameter", [0, 1, 2])
+def test_derivatives_in_forward_mode_are_those_backward(parameter):
+    given = [torch.tensor([[0.0], [1.0]]).double(), torch.ones(2).double(), torch.tensor([0.0, 1.0]).double()]
+    x = torch.tensor([[0.3]], dtype=torch.float64)
+
+    def score(value):
+        return GaussianMixture(*given[:parameter], value, *given[parameter + 1 :]).score(x)[0, 0]
+
+    backward = torch.func.jacrev(score)(given[parameter])
+    torch.testing.assert_close(torch.func.jacfwd(score)(given[parameter]), backward, rtol=1e-12, atol=1e-12)
+    assert backward.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("n_components", [10**7, 2**24 + 1])
+def test_sampling_loses_nothing_by_the_number_of_components(n_components):
+    p = kernel_density(torch.linspace(-1, 1, n_components)[:, None], 1e-3)
+    x = p.sample(10**6, seeded(42)).double()
+    # A uniform law on (−1, 1): its std is 1/√3.
+    assert abs(x.mean().item()) <= 5 / math.sqrt(3 * 10**6)
+    assert abs((x > 0).double().mean().item() - 0.5) <= 5 * 0.5 / 10**3
+
+
+def test_log_prob_and_score_lose_nothing_by_the_number_of_components():
+    n_components, x = 10**6, torch.tensor([[0.0], [0.95], [1.3]])
+    means = torch.linspace(-1, 1, n_components)[:, None]
+    for stds in (0.1, torch.linspace(0.1, 0.2, n_components)):
+        p = GaussianMixture(means, stds)
+        exact = GaussianMixture(means.double(), p.stds.double())
+        torch.testing.assert_close(p.log_prob(x).double(), exact.log_prob(x.double()), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(p.score(x).double(), exact.score(x.double()), rtol=1e-5, atol=1e-4)
+
+
+def test_components_of_weight_zero_are_never_drawn_and_never_attended():
+    weights = torch.zeros(10**5)
+    weights[40_000:60_000] = 1
+    p = GaussianMixture(torch.arange(10.0**5)[:, None], 1e-2, weights)
+    drawn = p.sample(10**6, seeded(43)).round()
+    assert (drawn.min(), drawn.max()) == (40_000, 59_999)
+    x = torch.tensor([[0.0], [50_000.0], [99_999.0]])
+    torch.testing.assert_close(p.score(x), torch.tensor([[4e8], [0.0], [-4e8]]), rtol=1e-3, atol=1)
+
+
+HALVES = [torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("stds", [0.5, [0.5, 0.25]])
+def test_a_mixture_in_half_precision_answers_as_in_float32(dtype, stds):
+    means, x = torch.tensor([[-1.0, 0.0], [1.0, 0.5]]), (cloud(50, 2).float() + 0.1).to(dtype)
+    p, q = GaussianMixture(means.to(dtype), stds), GaussianMixture(means, stds)
+    assert torch.equal(p.score(x), q.score(x.float()))
+    assert torch.equal(p.log_prob(x), q.log_prob(x.float()))
+    many = kernel_density(torch.linspace(-1, 1, 10**5)[:, None].to(dtype), 0.1)
+    assert torch.isfinite(many.log_prob(torch.zeros(1, 1, dtype=dtype))).all()
+
+
+@pytest.mark.parametrize("n_components", [8, 600])
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("grad", [False, True])
+def test_autocast_changes_nothing(dtype, n_components, grad):
+    x = cloud(50, 2, torch.float32).requires_grad_(grad)
+    data = cloud(n_components, 2, torch.float32)
+    for p in (kernel_density(data, 0.3), GaussianMixture(data, torch.linspace(0.3, 0.5, n_components))):
+        expected = p.score(x), p.log_prob(x), p.smoothed(0.1).score(x)
+        with torch.autocast("cpu", dtype=dtype):
+            found = p.score(x), p.log_prob(x), p.smoothed(0.1).score(x)
+        for mine, theirs in zip(found, expected, strict=True):
+            assert torch.equal(mine, theirs)
+
+
+def layouts(x):
+    return [x.T.contiguous().T, x.repeat_interleave(2, 0)[::2], torch.cat([x, x], 1)[:, : x.shape[1]]]
+
+
+@pytest.mark.parametrize("n_components", [8, 600])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_equal_values_give_equal_results_however_they_lie(dtype, n_components):
+    data, x = cloud(n_components, 3, dtype), cloud(40, 3, dtype) + 0.1
+    stds = torch.linspace(0.3, 0.5, n_components, dtype=dtype)
+    for std in (0.3, stds):
+        p = GaussianMixture(data, std)
+        for laid, at in zip(layouts(data), layouts(x), strict=True):
+            q = GaussianMixture(laid, std)
+            assert torch.equal(q.score(at), p.score(x))
+            assert torch.equal(q.log_prob(at), p.log_prob(x))
+            assert torch.equal(q.sample(20, seeded(44)), p.sample(20, seeded(44)))
+            assert scott_bandwidth(laid) == scott_bandwidth(data)
+            assert cross_validated_bandwidth(laid, [0.1, 0.3]) == cross_validated_bandwidth(data, [0.1, 0.3])
+
+
+@pytest.mark.parametrize("stds", [0.2, [0.2, 0.3]])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("power", [-18, -15, -9, 9, 15, 18])
+def test_units_do_not_matter(dtype, power, stds):
+    means, x = torch.tensor([[-1.0, 0.0], [1.0, 0.5]], dtype=dtype), cloud(40, 2, dtype) + 0.1
+    unit = 10.0 ** (power if dtype == torch.float32 else 8 * power)
+    p = GaussianMixture(means, stds)
+    q = GaussianMixture(means * unit, torch.tensor(stds, dtype=dtype) * unit)
+    # Inputs of up to 5 rounded once more, over σ² = 0.04, and logits of up to 600.
+    eps = torch.finfo(dtype).eps
+    torch.testing.assert_close(q.score(x * unit) * unit, p.score(x), rtol=0, atol=3e4 * eps)
+    shifted = p.log_prob(x) - 2 * math.log(unit)
+    torch.testing.assert_close(q.log_prob(x * unit), shifted, rtol=100 * eps, atol=1e3 * eps)
+    for rule in (scott_bandwidth, silverman_bandwidth):
+        assert rule(x * unit) == pytest.approx(unit * rule(x), rel=10 * eps)
+    assert cross_validated_bandwidth(x * unit, [0.01 * unit, 0.3 * unit, 9 * unit]) == pytest.approx(0.3 * unit)
+
+
+@pytest.mark.parametrize("std", [1e-30, 1e-20, 1e20, 1e30])
+def test_stds_whose_squares_float32_does_not_hold_are_refused(std):
+    with pytest.raises(ValueError, match=r"^stds must be positive, from 1\.1e-19 to 1\.8e\+19 in torch\.float32"):
+        GaussianMixture([[0.0]], std)
+    with pytest.raises(ValueError, match=r"^bandwidth must be positive, from 1\.1e-19"):
+        kernel_density(torch.zeros(3, 1), std)
+
+
+def test_the_default_dtype_is_that_of_all_that_has_none_of_its_own():
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(torch.float64)
+        for p in (two_moons(), swiss_roll(), checkerboard(), rings(), GaussianMixture([[0, 1]], 1)):
+            assert p.means.dtype == p.sample(2, seeded(0)).dtype == torch.float64
+        assert GaussianMixture(torch.zeros(1, 1, dtype=torch.float32), 1.0).means.dtype == torch.float32
+    finally:
+        torch.set_default_dtype(before)
+
+
+def test_a_kernel_density_in_2000_dimensions_of_few_data_on_a_line_and_of_a_tiny_bandwidth_is_right():
+    for data, bandwidth in [
+        (torch.randn(50, 2000, generator=seeded(45)), 5.0),
+        (torch.outer(torch.linspace(-1, 1, 300), torch.tensor([0.6, 0.8])), 0.05),
+        (torch.randn(300, 2, generator=seeded(46)), 1e-5),
+    ]:
+        x = data[:20] + bandwidth / 2
+        score, expected = kernel_density(data, bandwidth).score(x), by_definition(data, bandwidth, x)
+        assert root_mean_square(score - expected) <= 1e-3 * root_mean_square(expected)
+
+
+def score_of(p, x):
+    return p.score(x).numpy()
+
+
+@pytest.mark.parametrize("how", ["pickle", "threads", "fork", "spawn"])
+def test_the_score_of_a_kernel_density_travels(how):
+    p, x = kernel_density(cloud(600, 2, torch.float32), 0.3), cloud(40, 2, torch.float32)
+    expected = score_of(p, x)
+    if how == "pickle":
+        found = [score_of(pickle.loads(pickle.dumps(p)), x)]
+    elif how == "threads":
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(score_of, [p] * 8, [x] * 8))
+    else:
+        with multiprocessing.get_context(how).Pool(1) as pool:
+            found = pool.starmap(score_of, [(p, x)])
+    for score in found:
+        np.testing.assert_allclose(score, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_users_threads_are_back_after_a_score_and_after_a_refusal():
+    before, p = torch.get_num_threads(), uneven(2)
+    try:
+        torch.set_num_threads(3)
+        p.score(torch.zeros(3, 2)), p.log_prob(torch.zeros(3, 2)), p.sample(5)
+        with pytest.raises(ValueError, match="x must"):
+            p.score(torch.zeros(3, 3))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
