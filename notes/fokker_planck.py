@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 
 from notes import _arguments as check
+from notes._threads import one_thread
 
 __all__ = ["fokker_planck", "spectral_gap", "committor"]
 
@@ -83,7 +84,8 @@ def fokker_planck(
         raise ValueError(f"times must increase from 0 on, got {times.tolist()}")
     rates = _rates(density, grid)
     law = initial / initial.max()
-    return _evolve(rates, law, times.tolist()) / (grid[1] - grid[0])
+    with one_thread(4 * rates.numel()):
+        return _evolve(rates, law, times.tolist()) / (grid[1] - grid[0])
 
 
 def spectral_gap(density: _Density, grid: torch.Tensor | Sequence[float]) -> float:
