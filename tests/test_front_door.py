@@ -14,13 +14,27 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import notes
+
 ROOT = Path(__file__).resolve().parent.parent
 PROMISED = [
-    *["README.md", "CONTRIBUTING.md", "LICENSE", "CITATION.cff", "Makefile", "pyproject.toml", "requirements.txt"],
+    *[
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "tests/README.md",
+        "benchmarks/README.md",
+        "LICENSE",
+        "CITATION.cff",
+        "Makefile",
+        "pyproject.toml",
+        "requirements.txt",
+    ],
     *["_config.yml", "_toc.yml", ".ci/run", ".github/workflows/book.yml", "tools/environment.py"],
 ]
 FIXED = {"jupyter-book": "1.0.4.post1", "jupyterlab": "4.5.11", "jupyterlab-myst": "2.7.0", "torch": "2.13.0"}
@@ -290,10 +304,11 @@ def test_license_covers_code_and_text():
     assert "https://creativecommons.org/licenses/by/4.0/" in text
 
 
-def test_citation_agrees_with_the_book_and_the_package():
+def test_citation_and_list_of_changes_agree_with_the_book_and_the_package():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["title"] == yaml.safe_load((ROOT / "_config.yml").read_text())["title"]
-    assert str(citation["version"]) == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert str(citation["version"]) == notes.__version__
+    assert re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[1] == notes.__version__
 
 
 def test_ci_stops_at_the_first_failure_and_requires_the_browser():
@@ -356,3 +371,26 @@ UNKNOWN = {"name": "c", "skip_reason": "c (3.0) is not known"}
 def test_an_audit_counts_only_what_was_looked_up(audit, packages, lines, well):
     printed = json.dumps({"dependencies": packages, "fixes": []}) if packages else ""
     assert audit.verdict(printed, "Traceback\nConnectionError: no such host\n") == (lines, well)
+
+
+@pytest.mark.built
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_the_example_of_the_readme_runs_as_pasted(dtype, monkeypatch):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    names, before = {}, torch.get_default_dtype()
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    try:
+        torch.set_default_dtype(dtype)
+        with torch.random.fork_rng():
+            exec(example, names)
+    finally:
+        torch.set_default_dtype(before)
+    assert names["path"].shape == (11, 2_000, 2)
+    assert names["learned"].dtype == dtype
+
+
+def test_the_readme_lists_every_chapter():
+    chapters = [entry["file"] for entry in yaml.safe_load((ROOT / "_toc.yml").read_text())["chapters"]]
+    numbered = [name for name in chapters if "You will be able to" in (ROOT / f"{name}.md").read_text(encoding="utf-8")]
+    listed = re.findall(r"^\d\. \[.*?\]\((.*?)\.md\)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == numbered != []
