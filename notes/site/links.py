@@ -109,7 +109,9 @@ def resolve(app, doctree, docname, pages, order):
         chapters = [name for name in order if full in pages[name].uses.values()]
         if chapters:
             entry[-1] += _used_in([(app.env.titles[name].astext(), relative(name)) for name in chapters])
-    if not pages[docname].terms:  # the glossary itself needs no second copy of its definitions
+    if (
+        app.builder.format == "html" and not pages[docname].terms
+    ):  # the glossary itself needs no second copy of its definitions
         known = {name: text for page in pages.values() for name, text in page.terms.items()}
         shown = _define_terms(doctree, known)
         if any('class="math' in definition for definition in shown):  # or Sphinx leaves MathJax out
@@ -148,10 +150,11 @@ def _define_terms(doctree, definitions):
     """Make each term show its definition. Returns the definitions."""
     found = [node.parent for node in doctree.findall(nodes.inline) if "std-term" in node["classes"]]
     links = [node for node in found if isinstance(node, nodes.reference)]  # Sphinx has warned of the others
-    shown = [definitions[link["refuri"].partition("#")[2]] for link in links]
-    for number, (link, definition) in enumerate(zip(links, shown, strict=True), start=1):
+    uris = [link.get("refuri") or f"#{link['refid']}" for link in links]  # the latter where all is one page
+    shown = [definitions[uri.rpartition("#")[2]] for uri in uris]
+    for number, (link, uri, definition) in enumerate(zip(links, uris, shown, strict=True), start=1):
         place = f"shown-definition-{number}"
-        link.replace_self(Term("", "", *link.children, uri=link["refuri"], definition=definition, ids=[place]))
+        link.replace_self(Term("", "", *link.children, uri=uri, definition=definition, ids=[place]))
     return shown
 
 
@@ -161,6 +164,6 @@ def without_fields(app, what, name, obj, skip, options):
 
 
 def setup(app):
-    app.add_node(Term, html=(visit_term, depart_term))
+    app.add_node(Term, **dict.fromkeys(["html", "singlehtml"], (visit_term, depart_term)))
     app.add_node(nodes.literal_block, override=True, html=(visit_code, depart_code))
     app.connect("autodoc-skip-member", without_fields)

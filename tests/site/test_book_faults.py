@@ -73,7 +73,7 @@ ANYTHING = [
     cell("print?", ":tags: [skip-execution]"),
     cell("f(x) = x^2 → $", ":tags: [skip-execution, remove-input]"),
     cell(""),
-    "As `claim` says.",
+    "As `claim` says of {term}`nought`.",
 ]
 STATEMENTS = {
     "mathematics": r"The mean $\mu < \sigma$ & \alpha",
@@ -209,11 +209,11 @@ def test_a_claim_is_quoted_wherever_words_stand(page):
     quoted = page("book/quoted")
     quotes = quoted.select("a.claim-quote")
     anchors = [quote["href"] for quote in quotes if "Nothing is nothing" in quote.get_text()]
-    assert anchors == ["#claim-1"] * 8  # all but the glossary's and the one within a link
+    assert anchors == ["#claim-1"] * 9  # all but the one within a link
     assert "Nothing is nothing (measured 0, expected 0)" in quoted.find("a", href="intro.html").get_text()
     for place in ("h2", "li p", "td", "aside", ".admonition-title", "figcaption"):
         assert quoted.select_one(f"{place} a.claim-quote"), place
-    assert "What Nothing is nothing says." in quoted.select_one(".term .definition").get_text()
+    assert page("book/anything").select_one(".term .definition").get_text() == "What Nothing is nothing says."
 
 
 def test_a_statement_is_quoted_letter_by_letter(page):
@@ -277,7 +277,10 @@ def test_what_the_contents_do_not_list_is_named_and_fails_nothing(allowed):
     assert not (book / "_build" / "html" / "book" / "draft.html").exists()
 
 
-@pytest.mark.parametrize("builder", ["text", "latex"])
+WRITTEN = {"text": "quoted.txt", "latex": "*.tex", "singlehtml": "intro.html"}
+
+
+@pytest.mark.parametrize("builder", WRITTEN)
 def test_another_builder_of_jupyter_book_does_not_stop(allowed, builder):
     book = allowed[0]
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(book), "--builder", "custom"]
@@ -285,7 +288,7 @@ def test_another_builder_of_jupyter_book_does_not_stop(allowed, builder):
         [*command, "--custom-builder", builder], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
     )
     assert done.returncode == 0, done.stdout
-    (written,) = (book / "_build" / builder).rglob("quoted.txt" if builder == "text" else "*.tex")
+    (written,) = (book / "_build" / builder).rglob(WRITTEN[builder])
     assert "Nothing is nothing (measured 0, expected 0)" in written.read_text(encoding="utf-8")
 
 
