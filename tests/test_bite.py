@@ -78,10 +78,12 @@ def test_what_is_wrong_is_told_line_by_line_and_nothing_of_what_is_well(tmp_path
     for name, text in {
         "book/one.md": BOOK,
         "tests/bite.py": Path(bite.__file__).read_text(encoding="utf-8"),
-        "tests/bites/one.toml": slip("well", "2 * variance", "4 * variance", "The variance at 1")
+        "tests/bites/one.toml": slip(
+            "well", "step_size / variance / 2", "step_size / variance / 4", "The variance at 1"
+        )
         + slip("in the chapter", "1 + 1", "1 - 1", "Arithmetic", '"book/one.md"')
-        + slip("no effect", "2 * variance", "variance * 2", "The variance at 1")
-        + slip("crash", "2 * variance", "lost", "Arithmetic")
+        + slip("no effect", "step_size / variance / 2", "step_size / 2 / variance", "The variance at 1")
+        + slip("crash", "step_size / variance / 2", "lost", "Arithmetic")
         + slip("lost", "no_such_name", "0", "Gone"),
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
