@@ -306,7 +306,7 @@ def kernel_density(data: torch.Tensor, bandwidth: float) -> GaussianMixture:
     """
     data = _data(data)
     bandwidth = check.positive("bandwidth", bandwidth)
-    _with_squares("bandwidth", torch.tensor(bandwidth, dtype=torch.promote_types(data.dtype, torch.float32)))
+    _with_squares("bandwidth", data.new_tensor(bandwidth, dtype=torch.promote_types(data.dtype, torch.float32)))
     return GaussianMixture(data, bandwidth)
 
 

@@ -124,8 +124,9 @@ def test_nothing_is_re_exported():
     public = fresh("import json, notes; print(json.dumps([n for n in vars(notes) if not n.startswith('__')]))")
     assert public == []
     assert not hasattr(notes, "__all__")
-    (docstring,) = ast.parse(SOURCES["notes"].read_text(encoding="utf-8")).body
+    docstring, version = ast.parse(SOURCES["notes"].read_text(encoding="utf-8")).body
     assert ast.get_docstring(ast.Module([docstring], []))
+    assert ast.unparse(version).startswith("__version__ = ")
 
 
 def test_the_figures_package_re_exports_nothing_either():

@@ -8,6 +8,7 @@ import dataclasses
 import logging
 import re
 from pathlib import Path
+from typing import Any
 
 from notes._extras import needs
 
@@ -22,6 +23,8 @@ with needs("site"):
     from sphinx.util.matching import patfilter
     from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
 
+__all__ = ["Chapter", "Contents", "Settings", "read", "text_of"]
+
 _LOGGER = logging.getLogger(__name__)
 _LEFT_OUT = ["exclude_patterns", "templates_path", "html_static_path", "html_extra_path"]  # by Sphinx
 
@@ -30,7 +33,7 @@ _LEFT_OUT = ["exclude_patterns", "templates_path", "html_static_path", "html_ext
 class Settings(NbParserConfig):
     """MyST-NB's, where a bare ``off``, which YAML reads as false, is that mode in a header as it is in _config.yml."""
 
-    def copy(self, **changes):
+    def copy(self, **changes: Any) -> "Settings":
         if changes.get("execution_mode") is False:
             changes["execution_mode"] = "off"
         return super().copy(**changes)
@@ -52,7 +55,7 @@ class Contents:
     A page that is not listed is forgotten where it is a notebook, or stands in the folder of one that is listed.
     """
 
-    def __init__(self, root):
+    def __init__(self, root: Path) -> None:
         settings, toc = root / "_config.yml", root / "_toc.yml"
         with _names(settings):
             config = _config(settings)
@@ -78,17 +81,17 @@ class Contents:
             extra = []
         self.forgotten = [path for path in extra if folders & {*path.parents} or self.chapter(path)]
 
-    def chapters(self):
+    def chapters(self) -> list[Chapter]:
         """The pages that are notebooks."""
         return [chapter for chapter in map(self.chapter, self.pages) if chapter]
 
-    def chapter(self, path):
+    def chapter(self, path: Path) -> Chapter | None:
         """A page that is a notebook; None if it is none."""
         with _names(path):
             return read(path, text_of(path), self._markdown, self._settings)
 
 
-def read(path, text, markdown, settings):
+def read(path: Path, text: str, markdown: MdParserConfig, settings: Settings) -> Chapter | None:
     """A page as MyST-NB reads it, under a book's settings of MyST and of its own; None if it is no notebook."""
     reader = create_nb_reader(str(path), markdown, settings, text)
     if reader is None:
@@ -105,9 +108,9 @@ def read(path, text, markdown, settings):
     return Chapter(path, notebook, settings, isinstance(client, NotebookClientCache))
 
 
-def text_of(path):
+def text_of(path: Path) -> str:
     """The text of a page, as Sphinx reads it: with \\n at its lines' ends, and without the mark of its encoding."""
-    return Path(path).read_text(encoding="utf-8-sig")
+    return path.read_text(encoding="utf-8-sig")
 
 
 @contextlib.contextmanager

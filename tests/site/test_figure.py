@@ -17,7 +17,7 @@ raise AssertionError("the chapter ran")
 ```
 
 ```{code-cell} ipython3
-explore(pictures.walk, step=play(0, 10), temperature=[0.5, 1.0, 2.0], alt="A line")
+explore(pictures.walk, q=play(0, 10), temperature=[0.5, 1.0, 2.0], alt="A line")
 ```
 """
 
@@ -61,6 +61,6 @@ def test_a_figure_that_is_not_there_is_told_in_a_line(book, capsys, name, said):
 
 
 def test_a_figure_that_fails_says_how(book, capsys):
-    (book / "book" / "pictures.py").write_text("def walk(step=2, temperature=1.0):\n    raise OSError('no ink')\n")
+    (book / "book" / "pictures.py").write_text("def walk(q=2, temperature=1.0):\n    raise OSError('no ink')\n")
     assert figure.main("one.walk", book) == 1
     assert "no ink" in capsys.readouterr().err
