@@ -243,6 +243,16 @@ def finish(app, exception):
         shutil.copy(Path(app.doctreedir) / "frames" / name, images)
 
 
+def give_the_first_page_its_icon(app, exception):
+    """The page that leads on to the book's first has no header, and a browser would ask for an icon where none is."""
+    index = Path(app.outdir) / "index.html"
+    if not exception and app.config.html_favicon and index.exists():
+        text = index.read_text(encoding="utf-8")
+        if "<html" not in text:
+            icon = f'<link rel="icon" href="_static/{Path(app.config.html_favicon).name}">'
+            index.write_text(f"{icon}\n{text}", encoding="utf-8")
+
+
 def prune_mathjax(app, exception):
     """Keep of MathJax what a page or its reader can load: one bundle, its fonts and macros, its speech, and what else a
     reader can choose in its menu. A choice is kept, and without what it loads no formula would be typeset again."""
@@ -292,5 +302,6 @@ def setup(app):
     app.connect("doctree-resolved", link)
     app.connect("html-page-context", offer_notebook, priority=1)
     app.connect("build-finished", finish)
+    app.connect("build-finished", give_the_first_page_its_icon, priority=600)  # after it was written
     app.connect("build-finished", prune_mathjax, priority=900)  # after it was copied
     return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

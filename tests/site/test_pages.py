@@ -550,3 +550,9 @@ def test_nothing_jumps_when_pictures_arrive_or_change(browser, server, page):
             by_keyboard(figure, at, state[at])
             figure.shows(state)
     assert browser.execute_script(heights) == pytest.approx(blocked, abs=0.5)
+
+
+def test_every_page_names_its_icon(site):
+    pages = [path for path in site.rglob("*.html") if "_static" not in path.parts]
+    assert len(pages) > 10
+    assert [path.name for path in pages if not re.search(r'<link rel="[a-z ]*icon"', path.read_text("utf-8"))] == []
