@@ -1,17 +1,24 @@
 """The engine of a mixture of equal widths: its score as softmax attention, in blocks that stay in cache."""
 
+import contextlib
 import math
 from collections.abc import Callable
 
 import torch
 from torch.nn.functional import pad
 
+from notes._threads import one_thread
+
 # No work array outgrows this many numbers, 0.5 MB in float32. No power of two: in rows of such a length the columns
 # fall on one another in the cache, and a product takes five times as long.
 BLOCK = 125_000
 
-# From so many components on, PyTorch's fused attention is faster than blocks on a CPU, and needs no array of pairs.
-_MANY = 512
+# From so many components on, PyTorch's fused attention is faster than blocks on a CPU, and needs no array of pairs: in
+# few dimensions, and in many.
+_MANY_THIN, _MANY = 512, 128
+
+# Below so many dimensions, or components, columns are faster; they are so on one thread, for their blocks are small.
+THIN = 16
 
 # Of so many terms float32 still takes the sum.
 MOST = 2**17
@@ -44,13 +51,16 @@ def attend(x: torch.Tensor, means: torch.Tensor, std: float, weights: torch.Tens
         keys = means * (1 / (variance * _BINARY))
         squared = (means * keys).sum(1)
     shift = torch.sub(weights.log2(), squared, alpha=0.5)
-    fused = len(keys) >= _MANY and x.device.type == "cpu"
-    mean = (_fused if fused else _by_columns)(keys, shift, means)
+    thin = x.shape[1] < THIN
+    fused = len(keys) >= (_MANY_THIN if thin else _MANY) and x.device.type == "cpu"
+    columns = not fused and (thin or len(keys) < THIN)
+    mean = (_fused if fused else _by_columns if columns else _by_rows)(keys, shift, means)
     rows = max(1, BLOCK // (x.shape[1] if fused else max(keys.shape)))
     out = -x
-    for pull, block in zip(out.split(rows), x.split(rows), strict=True):
-        pull.add_(mean(block))
-    return out.div_(variance).to(dtype)
+    with one_thread(0) if columns else contextlib.nullcontext():
+        for pull, block in zip(out.split(rows), x.split(rows), strict=True):
+            pull.add_(mean(block))
+        return out.div_(variance).to(dtype)
 
 
 def powers(binary: torch.Tensor) -> torch.Tensor:
@@ -74,6 +84,12 @@ def _by_columns(
         return torch.mm(values, share).div_(share.sum(0)).t()
 
     return mean
+
+
+def _by_rows(keys: torch.Tensor, shift: torch.Tensor, values: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The same with the components along memory, which spares many dimensions their transposition."""
+    keys, shift = keys.t() * _BINARY, shift * _BINARY
+    return lambda queries: torch.mm(torch.addmm(shift, queries, keys).softmax(1), values)
 
 
 def _fused(keys: torch.Tensor, shift: torch.Tensor, values: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:

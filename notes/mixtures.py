@@ -153,7 +153,7 @@ class GaussianMixture:
         x = self._points(x)
         with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
             pairs = _pairs(*self._centred(x))
-            return torch.cat([top + terms.sum(0).log() for _, top, terms in pairs]).to(x.dtype)
+            return torch.cat([(top + terms.sum(0).log2()) * math.log(2) for _, top, terms in pairs]).to(x.dtype)
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         r"""Stein's score in closed form: the pull of each component, weighted by its responsibility.
@@ -180,10 +180,10 @@ class GaussianMixture:
             if self._one_std and not any(map(_is_differentiated, (x, self.means, self.stds, self.weights))):
                 return _attention.attend(x, self.means.to(x), self.stds[0].item(), self.weights.to(x))
             means, stds, weights, points = self._centred(x)
-            scores = []
+            precision, scores = 1 / stds.square()[:, None], []
             for rows, _, terms in _pairs(means, stds, weights, points):
-                pull = terms / (stds.square()[:, None] * terms.sum(0))
-                scores.append(rows * -pull.sum(0)[:, None] + (means.T @ pull).T)
+                pull = terms * precision
+                scores.append(((means.T @ pull - rows.T * pull.sum(0)) / terms.sum(0)).T)
             return torch.cat(scores).to(x.dtype)
 
     def components(self, x: torch.Tensor) -> torch.Tensor:
@@ -234,27 +234,31 @@ class GaussianMixture:
 def _pairs(
     means: torch.Tensor, stds: torch.Tensor, weights: torch.Tensor, x: torch.Tensor
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Blocks of points (b, d), each with its (K, b) terms w_k N(x; μ_k, σ_k² I) / eᵗᵒᵖ, and top (b,).
+    """Blocks of points (b, d), each with its (K, b) terms w_k N(x; μ_k, σ_k² I) / 2ᵗᵒᵖ, and top (b,).
 
     The largest term of a point is 1. The points lie along memory, since a softmax over a short stretch of it is many
     times slower; the components do where they are so many that a block holds few points. Squares are of differences,
     never expanded, and of numbers without a unit.
     """
-    constant = (-means.shape[1] * (stds.log() + 0.5 * math.log(2 * math.pi)))[:, None]
-    log_weights = weights.log()[:, None]
+    differentiated = any(map(_is_differentiated, (means, stds, weights, x)))
     linear = _is_differentiated(weights)  # the logarithm has no derivative at zero
+    constant = (-means.shape[1] * (stds.log2() + 0.5 * math.log2(2 * math.pi)))[:, None]
+    log_weights = weights.log2()[:, None]
     if not linear:
         constant = constant + log_weights
-    scale = (math.sqrt(0.5) / stds)[:, None]
+    scale = (math.sqrt(0.5 / math.log(2)) / stds)[:, None]
     columns = means.T.contiguous()
     size = max(1, _attention.BLOCK // len(means))
     for rows in x.split(size):
         joint = constant
         for mean, at in zip(columns, rows.T.contiguous(), strict=True):
             offset = (mean - at[:, None]).T if size < 16 else mean[:, None] - at
-            joint = torch.addcmul(joint, offset := offset * scale, offset, value=-1)
+            offset = offset * scale if differentiated else offset.mul_(scale)
+            fresh = differentiated or joint is constant
+            add = torch.addcmul if fresh else torch.Tensor.addcmul_
+            joint = add(joint, offset, offset, value=-1)
         top = (joint + log_weights if linear else joint).detach().amax(0).clamp(min=torch.finfo(joint.dtype).min)
-        binary = (joint - top).div_(math.log(2))
+        binary = joint - top if differentiated else joint.sub_(top)
         terms = weights[:, None] * binary.clamp_(max=1000).exp2_() if linear else _attention.powers(binary)
         yield rows, top, terms
 

@@ -20,6 +20,7 @@ REQUIRED = os.environ.get("NOTES_REQUIRE_BROWSER") == "1"
 
 
 BUILT = {"site", "tiny_book", "chromium"}  # the fixtures that take a build or a browser
+LONGEST = ["test_notebooks.py", "test_build.py", "test_lab.py", "test_book_faults.py", "test_links.py"]
 
 
 def pytest_configure(config):
@@ -30,12 +31,16 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if BUILT & {*item.fixturenames}:
             item.add_marker("built")
+    # The longest files first, so that neither process ends long after the other; last what may run in any.
+    rank = {name: at - len(LONGEST) for at, name in enumerate(LONGEST)} | {"test_pages.py": 1}
+    items.sort(key=lambda item: rank.get(item.path.name, 0))
 
 
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """A file's tests run in one process, since they share its fixtures; those of pages, half of all time, in any."""
     from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False  # but in the order of collection, below
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid):

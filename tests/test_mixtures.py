@@ -896,7 +896,8 @@ def test_attention_is_the_score_by_its_definition_and_by_the_direct_path(monkeyp
     calls = attended(monkeypatch)
     score = p.score(x)
     assert len(calls) == 1
-    monkeypatch.setattr(_attention, "_MANY", 10**9)
+    for limit in ("_MANY", "_MANY_THIN"):
+        monkeypatch.setattr(_attention, limit, 10**9)
     direct = p.score(x)
     assert len(calls) == 1
     assert score.dtype == direct.dtype == dtype
@@ -1048,7 +1049,7 @@ def test_attention_gives_nan_in_the_rows_of_points_that_are_not_finite_alone(mon
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # PyTorch's own
 def test_attention_leaves_forward_derivatives_to_the_differentiable_path():
-    p = kernel_density(cloud(_attention._MANY, 2), 0.4)
+    p = kernel_density(cloud(_attention._MANY_THIN, 2), 0.4)
     x = cloud(4, 2)
     direction = torch.ones_like(x)
     value, derivative = torch.func.jvp(p.score, (x,), (direction,))

@@ -12,7 +12,7 @@ import pytest
 
 FOLDER = Path(__file__).parent / "mutants"
 KEY = ("langevin", "mala.evaluate", 'return "σ\\n"', "return None")
-OTHER = ("_attention", "", "_MANY = 512", "_MANY = 513")
+OTHER = ("_attention", "", "THIN = 16", "THIN = 17")
 
 
 @pytest.fixture(scope="module")
