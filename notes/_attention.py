@@ -58,7 +58,7 @@ def attend(x: torch.Tensor, means: torch.Tensor, std: float, weights: torch.Tens
     rows = max(1, BLOCK // (x.shape[1] if fused else max(keys.shape)))
     out = -x
     with one_thread(0) if columns else contextlib.nullcontext():
-        for pull, block in zip(out.split(rows), x.split(rows), strict=True):
+        for pull, block in zip(out.split(rows), x.split(rows), strict=True) if len(x) > rows else [(out, x)]:
             pull.add_(mean(block))
         return out.div_(variance).to(dtype)
 
