@@ -101,9 +101,10 @@ def langevin(
     path = _path(x, n_steps, record_every)
     x = x.to(torch.promote_types(x0.dtype, torch.float32))  # half precision would lose small steps
     noise = torch.empty_like(x)
+    own_work = one_thread(4 * x.numel())
     for step in range(1, n_steps + 1):
         drift = check.same_shape("score", score(x.to(x0.dtype)), x)
-        with one_thread(4 * x.numel()):
+        with own_work:
             x = torch.add(x, drift, alpha=step_size).to(x)
             if noise_std > 0:
                 x.add_(noise.normal_(generator=generator), alpha=noise_std)
