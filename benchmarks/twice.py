@@ -18,7 +18,8 @@ import torch
 from jupyter_cache import get_cache
 
 from notes import claims, explore
-from notes.site.build import chapters, execute
+from notes.site.build import execute
+from notes.site.contents import Contents
 from notes.site.dependencies import execution_cache
 from notes.site.kernels import kernel_environment
 
@@ -61,7 +62,7 @@ def results(notebook):
 
 def with_one_thread(root):
     """What a build computed, chapter by chapter."""
-    caches = {chapter: get_cache(execution_cache(root, chapter)) for chapter in chapters(root)}
+    caches = {chapter: get_cache(execution_cache(root, chapter)) for chapter in Contents(root).chapters}
     return {
         chapter.path.stem: results(cache.merge_match_into_notebook(chapter.notebook)[1])
         for chapter, cache in caches.items()
@@ -106,7 +107,7 @@ def main():
         alone = with_one_thread(first)
         counts, rows = [], []
         for threads in MORE_THREADS:
-            more = {chapter.path.stem: with_threads(chapter, first, threads) for chapter in chapters(first)}
+            more = {chapter.path.stem: with_threads(chapter, first, threads) for chapter in Contents(first).chapters}
             other = [
                 ours != theirs for name in alone for ours, theirs in zip(alone[name][1], more[name][1], strict=True)
             ]

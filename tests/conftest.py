@@ -36,6 +36,7 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: rank.get(item.path.name, 0))
 
 
+@pytest.hookimpl(optionalhook=True)  # where pytest-xdist is not loaded, nobody asks
 def pytest_xdist_make_scheduler(config, log):
     """A file's tests run in one process, since they share its fixtures; those of pages, half of all time, in any."""
     from xdist.scheduler import LoadScopeScheduling

@@ -8,6 +8,7 @@ second waits.
 
 import concurrent.futures
 import contextlib
+import copy
 import fcntl
 import importlib.metadata
 import os
@@ -40,14 +41,9 @@ STATES = 4  # of a chapter are kept, so that a change that is taken back execute
 CACHE_ERRORS = (RuntimeError, ValueError, SQLAlchemyError)  # of an execution cache whose database is damaged
 
 
-def chapters(root=ROOT):
-    """The notebooks of the table of contents."""
-    return Contents(root).chapters()
-
-
 def execute(chapter, root=ROOT):
     """Run a chapter from top to bottom. Returns the notebook, the seconds it took, and what went wrong or None."""
-    notebook, settings = chapter.notebook, chapter.settings
+    notebook, settings = copy.deepcopy(chapter.notebook), chapter.settings
     limits = {"timeout": settings.execution_timeout, "allow_errors": settings.execution_allow_errors}
     own = notebook.metadata.get("execution", {})
     limits |= {name: own[name] for name in limits if name in own}
@@ -78,10 +74,10 @@ def _strip_colours(text):
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def execute_all(root=ROOT):
+def execute_all(contents):
     """Bring the execution caches up to date. Returns a list of what went wrong."""
-    contents = Contents(root)
-    cached = [chapter for chapter in contents.chapters() if chapter.cached]
+    root = contents.root
+    cached = [chapter for chapter in contents.chapters if chapter.cached]
     folders = {chapter.path: execution_cache(root, chapter) for chapter in cached}
     waiting = [chapter for chapter in cached if not _cached(folders[chapter.path], chapter.notebook)]
     waiting.sort(key=lambda chapter: str(chapter.notebook.cells).count("explore("), reverse=True)  # the longest first
@@ -154,8 +150,9 @@ def main(root=ROOT):
         build.mkdir(exist_ok=True)
         lock = lock_folder(build)
         try:
-            problem = make(root, build)
-            for path in Contents(root).forgotten:
+            contents = Contents(root)
+            problem = make(contents, build)
+            for path in contents.forgotten:
                 print(f"{path.relative_to(root)}: not built, for _toc.yml does not list it")
         finally:
             os.close(lock)
@@ -181,13 +178,13 @@ def lock_folder(folder):
     return lock
 
 
-def make(root, build):
+def make(contents, build):
     """Build the site, and return why it was not built in one line, or None."""
     finished, html = build / FINISHED, build / "html"
     before = finished.read_bytes() if finished.exists() else b""
     finished.unlink(missing_ok=True)
-    made_of = _made_of(root)
-    problems = execute_all(root)
+    made_of = _made_of(contents)
+    problems = execute_all(contents)
     if problems:
         print("\n\n".join(["", *problems]), file=sys.stderr)
         return f"{len(problems)} of its chapters failed, see above."
@@ -197,7 +194,7 @@ def make(root, build):
     for left in (build / ".doctrees", build / "jupyter_execute", html):
         shutil.rmtree(left, ignore_errors=True)
     try:
-        jupyter_book([str(root), "-W", "-n", "--keep-going"], standalone_mode=False)
+        jupyter_book([str(contents.root), "-W", "-n", "--keep-going"], standalone_mode=False)
     except (Exception, SystemExit):  # Jupyter Book has said what, and raises one or the other
         return "Jupyter Book reports errors or warnings, see above."
     refused = policy.write(html)
@@ -208,12 +205,12 @@ def make(root, build):
     return None
 
 
-def _made_of(root):
+def _made_of(contents):
     """A hash of all that a site is made of: the book's folder, the package, each chapter's state, what is installed."""
     installed = sorted((found.name, found.version) for found in importlib.metadata.distributions())
-    states = [execution_cache(root, chapter).name for chapter in chapters(root)]
-    files = {file for folder in (root, PACKAGE) for file in files_below(folder)}
-    return digest({os.path.relpath(file, root): file for file in files}, sys.version, installed, states)
+    states = [execution_cache(contents.root, chapter).name for chapter in contents.chapters]
+    files = {file for folder in (contents.root, PACKAGE) for file in files_below(folder)}
+    return digest({os.path.relpath(file, contents.root): file for file in files}, sys.version, installed, states)
 
 
 def _stamp(made_of, html):

@@ -5,6 +5,7 @@ Their own functions and settings decide: a chapter runs once, as it would in a p
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import re
 from pathlib import Path
@@ -50,12 +51,13 @@ class Chapter:
 
 
 class Contents:
-    """The pages of a book in the order of its contents, and those ``forgotten`` there, as paths.
+    """The pages of the book at ``root`` in the order of its contents, and those ``forgotten`` there, as paths.
 
     A page that is not listed is forgotten where it is a notebook, or stands in the folder of one that is listed.
     """
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         settings, toc = root / "_config.yml", root / "_toc.yml"
         with _names(settings):
             config = _config(settings)
@@ -81,8 +83,9 @@ class Contents:
             extra = []
         self.forgotten = [path for path in extra if folders & {*path.parents} or self.chapter(path)]
 
+    @functools.cached_property
     def chapters(self) -> list[Chapter]:
-        """The pages that are notebooks."""
+        """The pages that are notebooks, as they were when first asked for."""
         return [chapter for chapter in map(self.chapter, self.pages) if chapter]
 
     def chapter(self, path: Path) -> Chapter | None:

@@ -22,6 +22,7 @@ DRAWS = ["torch", "numpy", "matplotlib", "pillow"]  # on which pixels and number
 # What Sphinx alone reads of the files beside a chapter. One that a chapter names is read all the same.
 PAGES = {".md", ".rst", ".ipynb", ".bib", ".css", ".js"}
 ANYTHING = {"import_module", "__import__", "exec", "eval", "run_path", "run_module"}  # may load any module
+NOT_PYTHON = (SyntaxError, ValueError, RecursionError, MemoryError)  # as the parser says it
 
 
 def execution_caches(root, path):
@@ -54,14 +55,19 @@ def digest(files, *words):
     total = hashlib.sha256(repr(words).encode())
     for name in sorted(files):
         total.update(Path(name).as_posix().encode() + b"\0")
-        status = files[name].stat()
-        total.update(_hash(files[name], status.st_mtime_ns, status.st_size))
+        total.update(_hash(files[name], *_date_and_size(files[name])))
     return total.hexdigest()
 
 
 @functools.cache
 def _hash(file, *_):
     return hashlib.sha256(file.read_bytes()).digest()
+
+
+def _date_and_size(file):
+    """What changes with a file, as one of the arguments for which a result is kept."""
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 def _home(file, folder):
@@ -96,14 +102,14 @@ def _beside(folder):
 
 def _reached(cells, folder):
     """What cells reach: the files of modules here, the files that they name, and modules from elsewhere."""
-    modules, named, outside, waiting = set(), set(), set(), [(folder, None, tree) for tree in map(syntax, cells)]
+    modules, named, outside = set(), set(), set()
+    waiting = [(folder, None, _mentions(syntax(cell))) for cell in cells]
     while waiting:
-        here, package, tree = waiting.pop()
-        names, words = ({"*"}, set()) if tree is None else _mentions(tree, package)
+        here, package, (names, words) = waiting.pop()
         found = set()
         if not package:  # the words of the package's own modules name no file that a chapter reads
-            found |= {file for word in words for at in (folder, here) for file in _named(word, at)}
-            names |= {word for word in words if word.startswith("notes.")}
+            found |= {file for word in words for at in {folder, here} for file in _named(word, at)}
+            names = names | {word for word in words if word.startswith("notes.")}
         named |= found
         for name in names:
             files = _sources(name, folder)
@@ -111,22 +117,33 @@ def _reached(cells, folder):
             outside |= {name.partition(".")[0]} if not files else set()
         for file in {file for file in found if file.suffix == ".py"} - modules:
             modules.add(file)
-            waiting.append((file.parent, _package(file), syntax(file.read_text(encoding="utf-8"))))
+            package = _package(file)
+            waiting.append((file.parent, package, _mentions_of(file, package, *_date_and_size(file))))
     return modules, named, outside
 
 
 def syntax(source):
-    """The syntax of a cell or a module; None where it is not Python's, and so may do anything."""
+    """The syntax of a cell; None where it is not Python's, and so may do anything."""
     if source.lstrip().startswith("%%"):  # a magic of the whole cell, such as %%time
         source = source.lstrip().partition("\n")[2]
     try:
         return ast.parse(TransformerManager().transform_cell(source))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    except NOT_PYTHON:
         return None
 
 
-def _mentions(tree, package):
+@functools.cache
+def _mentions_of(module, package, *_):
+    try:
+        return _mentions(ast.parse(module.read_bytes()), package)
+    except NOT_PYTHON:
+        return _mentions(None)
+
+
+def _mentions(tree, package=None):
     """The modules that a source imports, by their full names, * for any; and its words, which may name files."""
+    if tree is None:
+        return {"*"}, set()
     names, words = set(), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -167,6 +184,8 @@ def _named(word, folder):
     if not word.strip() or len(word) > 300 or "\n" in word or "\0" in word:
         return set()
     try:
+        if not (folder / word).exists():  # as for nearly every word
+            return set()
         path = (folder / word).resolve()
         if path.is_file():
             return {path}

@@ -1,6 +1,7 @@
 """The parts of ``notes.site.build``, each by itself: no site is built here, and a kernel is started only once."""
 
 import concurrent.futures
+import copy
 import fcntl
 import io
 import os
@@ -73,19 +74,19 @@ def test_the_book_lies_around_the_package():
 def test_contents_that_cannot_be_read_are_named(book, line):
     (book / "_toc.yml").write_text(f"format: jb-book\nroot: book/intro\nchapters:\n{line}\n", encoding="utf-8")
     with pytest.raises(MalformedError, match="^" + re.escape(f"{book / '_toc.yml'}: ")):
-        build.chapters(book)
+        Contents(book)
 
 
 def test_a_chapter_with_a_cell_that_cannot_be_read_is_named(book):
     path = add(book, "a", "---\ntags: [\n---\n1")
     with pytest.raises(MalformedError, match="^" + re.escape(f"{path}: ")):
-        build.execute_all(book)
+        build.execute_all(Contents(book))
 
 
 def test_the_chapters_are_the_notebooks_of_the_contents_in_their_order(book):
     z, _, a = add(book, "z"), add(book, "prose", header=""), add(book, "a")
     (book / "book" / "unlisted.md").write_text(HEADER, encoding="utf-8")
-    assert [chapter.path for chapter in build.chapters(book)] == [z, a]
+    assert [chapter.path for chapter in Contents(book).chapters] == [z, a]
 
 
 # One chapter
@@ -175,7 +176,7 @@ def fake(monkeypatch):
     fake = SimpleNamespace(ran=[], failing=set(), running=0, most=0)
 
     def execute(chapter, root):
-        name, notebook = chapter.path.stem, chapter.notebook
+        name, notebook = chapter.path.stem, copy.deepcopy(chapter.notebook)
         fake.ran.append(name)
         fake.running += 1
         fake.most = max(fake.most, fake.running)
@@ -195,14 +196,14 @@ def test_each_chapter_runs_once_those_with_most_figures_first(book, fake, monkey
     stdout = leaving(monkeypatch)
     for name, figures in [("a", 0), ("b", 3), ("c", 1)]:
         add(book, name, *["explore(f)"] * figures, "1 + 1")
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     assert fake.ran == ["b", "c", "a"]
     assert fake.most == 1
     assert sorted(stdout().splitlines()) == [f"book/{name}.md: executed in 1.2 s" for name in "abc"]
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     assert len(fake.ran) == 3
     add(book, "d", "2")
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     assert fake.ran[3:] == ["d"]
 
 
@@ -211,10 +212,10 @@ def test_a_chapter_that_fails_is_told_and_run_again(book, fake, monkeypatch):
     for name in ("good", "bad", "worse"):
         add(book, name, f"{name} = 1")  # chapters of the same cells would be one to the cache
     fake.failing = {"bad", "worse"}
-    assert sorted(build.execute_all(book)) == ["bad is broken", "worse is broken"]
+    assert sorted(build.execute_all(Contents(book))) == ["bad is broken", "worse is broken"]
     assert "book/bad.md: failed after 1.2 s" in stdout().splitlines()
     fake.failing, fake.ran = set(), []
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     assert sorted(fake.ran) == ["bad", "worse"]
 
 
@@ -222,15 +223,15 @@ def test_as_many_chapters_run_at_once_as_there_are_cores(book, fake, monkeypatch
     for name in "abcdef":
         add(book, name, f"{name} = 1")
     monkeypatch.setattr(build.os, "cpu_count", lambda: 2)
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     assert fake.most == 2
 
 
 def test_two_chapters_of_the_same_cells_are_no_trouble(book, fake):
     add(book, "a", "1 + 1"), add(book, "b", "1 + 1")
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     assert sorted(fake.ran) == ["a", "b"]
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     assert len(fake.ran) == 2
 
 
@@ -253,7 +254,7 @@ def test_what_goes_wrong_ends_it_at_once_and_no_chapter_is_begun_in_vain(book, m
     monkeypatch.setattr(build.os, "cpu_count", lambda: 2)
     others = {*threading.enumerate()}
     with pytest.raises(OSError, match="No space left"):
-        build.execute_all(book)
+        build.execute_all(Contents(book))
     assert not ended.is_set()
     go_on.set()
     for thread in {*threading.enumerate()} - others:
@@ -270,7 +271,7 @@ def test_a_change_that_is_taken_back_executes_nothing_and_only_the_last_states_a
     text = path.read_text(encoding="utf-8")
     for number in [1, 2, 3, 4, 1, 5, 2, 1]:  # the 1 was used again, so that 5 replaces the 2
         path.write_text(text.replace("n = 0", f"n = {number}"), encoding="utf-8")
-        assert build.execute_all(book) == []
+        assert build.execute_all(Contents(book)) == []
         fake.ran.append(number)
     assert fake.ran == ["one", 1, "one", 2, "one", 3, "one", 4, 1, "one", 5, "one", 2, 1]
     states = {path.name for path in cache_of(book, "one").parent.iterdir()}
@@ -280,10 +281,10 @@ def test_a_change_that_is_taken_back_executes_nothing_and_only_the_last_states_a
 
 def test_outputs_of_a_chapter_that_is_gone_go_too(book, fake):
     add(book, "one", "1"), add(book, "two", "2")
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     toc = (book / "_toc.yml").read_text(encoding="utf-8")
     (book / "_toc.yml").write_text(toc.replace("  - file: book/two\n", ""), encoding="utf-8")
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     assert {path.name for path in (book / "_build" / ".jupyter_cache").iterdir()} == {"book-one"}
 
 
@@ -297,7 +298,7 @@ def test_what_a_chapter_computed_while_it_was_edited_is_not_kept(book, fake, mon
 
     monkeypatch.setattr(build, "execute", edit)
     before = cache_of(book, "one")
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     (path.parent / "data.csv").unlink()
     assert cache_of(book, "one") == before
     assert not build._cached(before, read(path).notebook)
@@ -310,7 +311,7 @@ def test_what_a_chapter_computed_while_it_was_edited_is_not_kept(book, fake, mon
 def kept(book, fake):
     """The folder in the cache of the one chapter of a book, which was executed."""
     add(book, "one", "1")
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     (outputs,) = cache_of(book, "one").glob("executed/*/base.ipynb")
     return outputs.parent
 
@@ -342,7 +343,7 @@ def test_outputs_that_are_not_whole_are_removed_and_made_again(book, fake, kept,
     DAMAGE[damage](kept)
     assert build._cached(cache_of(book, "one"), read(book / "book" / "one.md").notebook) is False
     assert not cache_of(book, "one").exists()
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     assert fake.ran == ["one", "one"]
     assert nbformat.read(kept / "base.ipynb", as_version=4).cells[-1].outputs
 
@@ -351,10 +352,10 @@ def test_a_damaged_cache_is_made_anew(book, fake, kept):
     database = cache_of(book, "one") / "global.db"
     database.write_bytes(b"no database" * 1000)
     (kept.parent / "left").touch()
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     assert fake.ran == ["one", "one"]
     assert not (kept.parent / "left").exists()
-    assert build.execute_all(book) == []
+    assert build.execute_all(Contents(book)) == []
     assert len(fake.ran) == 2
 
 
@@ -424,8 +425,8 @@ class TestMain:
         self.left = [book / "_build" / name for name in ("html/old.html", ".doctrees/old", "jupyter_execute/old.png")]
         self.finished = book / "_build" / "finished"
 
-    def execute_all(self, root):
-        assert root == self.book
+    def execute_all(self, contents):
+        assert contents.root == self.book
         assert os.environ["OMP_NUM_THREADS"] == "1"
         assert locked(self.book / "_build")
         assert not self.finished.exists()
@@ -457,7 +458,7 @@ class TestMain:
 
     def test_says_what_it_cannot_read(self, book, capsys, monkeypatch):
         (book / "_toc.yml").write_text("- [", encoding="utf-8")
-        monkeypatch.setattr(build, "execute_all", build.chapters)
+        monkeypatch.setattr(build, "execute_all", lambda contents: contents.chapters)
         assert build.main(book) == 1
         assert capsys.readouterr().err.startswith(f"\nThe book was not built: {book / '_toc.yml'}: ")
 

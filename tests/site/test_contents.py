@@ -94,7 +94,7 @@ def test_what_cannot_be_read_is_named(book, listed, config, said):
     files["book/loads.md"] = header() + CELL.replace("1 + 1", ":load: nonesuch.py")
     files["book/cell.md"] = header() + CELL.replace("1 + 1", "---\ntags: [\n---")
     with pytest.raises(MalformedError, match=re.escape(said)):
-        book(f"  - file: {listed}\n", files, config).chapters()
+        _ = book(f"  - file: {listed}\n", files, config).chapters
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_what_cannot_be_read_is_named(book, listed, config, said):
 )
 def test_a_chapters_outputs_are_cached_as_the_settings_say(book, name, settings, cached):
     pages = book(f"  - file: book/{name}\n", {f"book/{name}.md": header(mystnb=settings) + CELL})
-    (chapter,) = pages.chapters()
+    (chapter,) = pages.chapters
     assert chapter.cached == cached
 
 
 def test_a_chapter_has_the_books_settings_and_its_own(book):
     files = {"book/one.md": header(mystnb={"execution_in_temp": True}) + CELL}
-    (chapter,) = book("  - file: book/one\n", files).chapters()
+    (chapter,) = book("  - file: book/one\n", files).chapters
     assert (chapter.settings.execution_timeout, chapter.settings.execution_in_temp) == (7, True)
     assert chapter.notebook.metadata.kernelspec.name == "python3"  # by its alias
 

@@ -21,11 +21,11 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
 from notes.site import dependencies, links
-from notes.site.build import chapters
+from notes.site.contents import Contents
 from notes.site.kernels import kernel_environment
 
 TINY = "tiny/book/tiny.html"
-PAGES = {name: f"site/book/{name}.html" for name in (chapter.path.stem for chapter in chapters(ROOT))}
+PAGES = {name: f"site/book/{name}.html" for name in (chapter.path.stem for chapter in Contents(ROOT).chapters)}
 
 
 # What a chapter imports

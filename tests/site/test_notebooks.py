@@ -9,9 +9,9 @@ from browser import open_page, wait
 from conftest import ROOT
 from selenium.webdriver.common.by import By
 
-from notes.site.build import chapters
+from notes.site.contents import Contents
 
-CHAPTERS = [chapter.path.relative_to(ROOT).with_suffix("") for chapter in chapters()]
+CHAPTERS = [chapter.path.relative_to(ROOT).with_suffix("") for chapter in Contents(ROOT).chapters]
 
 
 @pytest.mark.parametrize("page", [*(f"site/{chapter}.html" for chapter in CHAPTERS), "tiny/book/tiny.html"])

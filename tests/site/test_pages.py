@@ -31,10 +31,10 @@ from selenium.webdriver.common.keys import Keys
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 from notes.explore import png
-from notes.site.build import chapters
+from notes.site.contents import Contents
 
 PAGES = [f"site/{name}.html" for name in parse_toc_yaml(ROOT / "_toc.yml")]
-CHAPTERS = [f"site/book/{chapter.path.stem}.html" for chapter in chapters()] + ["tiny/book/tiny.html"]
+CHAPTERS = [f"site/book/{chapter.path.stem}.html" for chapter in Contents(ROOT).chapters] + ["tiny/book/tiny.html"]
 TINY = "tiny/book/tiny.html"
 THEMES = ["light", "dark"]
 MOVES = {"mouse": by_mouse, "finger": by_touch, "keys": by_keyboard}

@@ -207,7 +207,7 @@ def test_a_page_that_a_browser_would_refuse_fails_the_build(tmp_path, monkeypatc
 
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: intro\n")
     (tmp_path / "intro.md").write_text("# Intro\n")
-    monkeypatch.setattr(build, "execute_all", lambda root: [])
+    monkeypatch.setattr(build, "execute_all", lambda contents: [])
     monkeypatch.setattr(build, "jupyter_book", jupyter_book)
     for name in build.kernel_environment():  # put back afterwards what the build sets
         monkeypatch.setenv(name, os.environ.get(name, ""))
