@@ -50,6 +50,8 @@ class Elsewhere(torch.Generator):
             "x must be one-dimensional with at least 3 points, got shape (2,)",
         ),
         (lambda: check.even_grid("x", [0, 1, 3]), ValueError, "x must be increasing and evenly spaced"),
+        (lambda: check.even_grid("x", [1, 1, 1]), ValueError, "x must be increasing and evenly spaced"),
+        (lambda: check.even_grid("x", [0, 1, math.nan]), ValueError, "x must be finite, got NaN or infinity in it"),
         (lambda: check.function("x", 3), TypeError, "x must be a function, got int"),
         (
             lambda: check.representable("x", 1e-50, X),
@@ -69,6 +71,11 @@ class Elsewhere(torch.Generator):
             "x must return one number a row, shape (3,), got (3, 2)",
         ),
         (
+            lambda: check.one_each("x", X[:, 0] * 1j, X),
+            TypeError,
+            "x must return real numbers, got torch.complex64",
+        ),
+        (
             lambda: check.on_device(3, "cpu"),
             TypeError,
             "generator must be a torch.Generator or None, got int",
@@ -83,6 +90,7 @@ class Elsewhere(torch.Generator):
         (lambda: check.positive("x", 0), ValueError, "x must be positive, got 0.0"),
         (lambda: check.non_negative("x", -1), ValueError, "x must not be negative, got -1.0"),
         (lambda: check.count("x", 2.5), TypeError, "x must be a whole number, got float 2.5"),
+        (lambda: check.count("x", True), TypeError, "x must be a whole number, got bool True"),
         (lambda: check.count("x", 1, least=2), ValueError, "x must be at least 2, got 1"),
     ],
 )

@@ -26,13 +26,28 @@ def test_small_work_has_one_thread_and_much_work_the_users(three):
     assert torch.get_num_threads() == three
     with one_thread(MUCH):
         assert torch.get_num_threads() == three
-    assert torch.get_num_threads() == three
+        torch.set_num_threads(2)
+    assert torch.get_num_threads() == 2  # what the user chose inside stays
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, GeneratorExit, SystemExit])
 def test_whatever_ends_the_block_the_setting_is_back(three, error):
     with pytest.raises(error), one_thread(SMALL):
         raise error
+    assert torch.get_num_threads() == three
+
+
+def test_ctrl_c_while_the_setting_changes_leaves_it_as_it_was(three, monkeypatch):
+    change = torch.set_num_threads
+
+    def interrupted(number):
+        change(number)
+        if number == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "set_num_threads", interrupted)
+    with pytest.raises(KeyboardInterrupt), one_thread(SMALL):
+        pass
     assert torch.get_num_threads() == three
 
 

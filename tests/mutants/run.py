@@ -35,7 +35,7 @@ MODULES += [f"site.{name}" for name in ["build", "contents", "dependencies", "fi
 
 # Not those that compare the text of a module: a slip would fail them whatever it does.
 TESTS = ["arguments", "mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "claims"]
-TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "explore", "reference", "threads"]]
+TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "explore", "reference", "threads", "extras"]]
 TESTS += [
     f"tests/site/test_{name}.py" for name in ["build_parts", "contents", "dependencies", "figure", "policy", "links"]
 ]
