@@ -7,8 +7,7 @@ from typing import Any
 
 def number(name: str, value: Any) -> float:
     """A real number, or a 0-dim tensor or array of one, as a float; NaN and infinity pass."""
-    if getattr(value, "ndim", None) == 0:
-        value = value.item()
+    value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {type(value).__name__} {value!r}")
     return float(value)
@@ -37,9 +36,15 @@ def non_negative(name: str, value: Any) -> float:
 
 
 def count(name: str, value: Any, least: int = 1) -> int:
-    """A whole number that is at least ``least``."""
+    """A whole number, or a 0-dim tensor or array of one, that is at least ``least``."""
+    value = _plain(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name} must be a whole number, got {type(value).__name__} {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
     return int(value)
+
+
+def _plain(value):
+    """The number in a 0-dim tensor or array; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value

@@ -11,6 +11,7 @@ Each objective is called as ``objective(model, x, what it needs, generator=gener
 ignores it.
 """
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -444,7 +445,7 @@ def by_sampling(
 def _by_divergence(model, x, divergence):
     """The mean of ∇ · s + ½ ‖s‖², with derivatives in x also where autograd is off; there without a graph."""
     keep = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-    with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad(), _names_inference():
         x = _points("x", x).requires_grad_()
         score = _field("model", model, x)
         if not score.requires_grad:
@@ -459,6 +460,19 @@ def _by_divergence(model, x, divergence):
         with one_thread(x.numel()):
             loss = loss + 0.5 * score.square().sum(1).mean()
     return loss if keep else loss.detach()
+
+
+@contextlib.contextmanager
+def _names_inference():
+    """What PyTorch says of tensors made in inference mode, said of the model: the points are none."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "Inference tensors" not in str(error):
+            raise
+        raise ValueError(
+            "model must be made outside torch.inference_mode to have derivatives, got tensors made in it"
+        ) from error
 
 
 def _points(name, x):

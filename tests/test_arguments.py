@@ -100,6 +100,13 @@ def test_a_bad_argument_is_named_with_what_was_given(call, error, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize("value", [3, np.int32(3), np.array(3), torch.tensor(3)])
+def test_a_whole_number_is_taken_in_any_form(value):
+    assert check.count("n", value) == 3
+    assert type(check.count("n", value)) is int
+    assert check.real("x", value) == 3.0
+
+
 def read_only(array):
     array.setflags(write=False)
     return array

@@ -483,6 +483,21 @@ class TestAutograd:
                 outside.backward()
                 assert all(parameter.grad is not None for parameter in net.parameters())
 
+    @pytest.mark.parametrize("objective", [implicit, sliced])
+    def test_a_model_made_in_inference_mode_is_named(self, objective):
+        with torch.inference_mode():
+            model = ScoreNetwork(2, width=4)
+        with pytest.raises(ValueError, match=r"^model must be made outside torch\.inference_mode"):
+            objective(model, points(5, 2, torch.float32))
+
+    @pytest.mark.parametrize("objective", [implicit, sliced])
+    def test_another_error_of_a_model_is_its_own(self, objective):
+        def broken(x):
+            raise RuntimeError("broken")
+
+        with pytest.raises(RuntimeError, match=r"^broken$"):
+            objective(broken, points(5, 2))
+
     @of_all
     def test_points_and_noise_levels_are_constants(self, loss):
         net, leaf = ScoreNetwork(2, width=4, generator=seeded(5)), points(5, 2, torch.float32).requires_grad_()

@@ -97,7 +97,10 @@ class Measure:
 
 
 class Attack:
-    """Runs the tests named, in that order, and ends the process at the first that fails; ``at`` then holds its name."""
+    """Runs of a file the tests named, in that order, and ends the process at the first that fails.
+
+    ``at`` then holds its name.
+    """
 
     def __init__(self, tests, seconds, at):
         self.order, self.seconds, self.at = {test: i for i, test in enumerate(tests)}, seconds, at
@@ -119,7 +122,8 @@ class Attack:
             os._exit(1)
 
     def pytest_sessionfinish(self, exitstatus):
-        os._exit(PASSED if exitstatus == pytest.ExitCode.OK else 1)  # at once: pytest would tidy up
+        if exitstatus != pytest.ExitCode.OK:
+            os._exit(1)
 
 
 def run_tests(folder, files, plugin):
@@ -128,8 +132,19 @@ def run_tests(folder, files, plugin):
     os.environ["PYTHONPATH"] = str(folder)
     os.dup2(os.open(folder / "printed.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
     os.dup2(1, 2)
-    options = ["-q", "--assert=plain", "-p", "no:cacheprovider", f"--basetemp={folder / 'tmp'}", f"--rootdir={ROOT}"]
+    options = ["-q", "--assert=plain", "-p", "no:cacheprovider", "-p", "no:unraisableexception"]  # it looks for garbage
+    options += [f"--basetemp={folder / 'tmp'}", f"--rootdir={ROOT}"]
     return pytest.main([*options, *files], plugins=[plugin])
+
+
+def file_of(test):
+    return test.split("::")[0]
+
+
+def own_file(module):
+    """The file of a module's tests, which mirror the package."""
+    folder, _, name = module.replace(".", "/").rpartition("/")
+    return f"tests/{folder}{'/' if folder else ''}test_{name.lstrip('_')}.py"
 
 
 def measure(folder):
@@ -154,8 +169,10 @@ def measure(folder):
 
 def attack(folder, tests, seconds):
     resource.setrlimit(resource.RLIMIT_AS, (2**34, 2**34))
-    signal.alarm(3 * PATIENCE)  # for the import
-    return run_tests(folder, sorted({test.split("::")[0] for test in tests}), Attack(tests, seconds, folder / "at"))
+    for file in dict.fromkeys(file_of(test) for test in tests):  # one by one: the first catches most, and loads quickly
+        signal.alarm(3 * PATIENCE)  # for the import
+        run_tests(folder, [file], Attack(tests, seconds, folder / "at"))
+    os._exit(PASSED)  # at once: Python would tidy up
 
 
 def copy_of_this_process(function, *arguments):
@@ -184,8 +201,8 @@ def reaching(mutant, places, tests):
         return found
     if mutant.place and (found := reach(mutant.around) - {IMPORT}):
         return found
-    files = {test.split("::")[0] for test in reach(places)}
-    return {test for test in tests if test.split("::")[0] in files}
+    files = {file_of(test) for test in reach(places)}
+    return {test for test in tests if file_of(test) in files}
 
 
 def race(mutants, measured, before):
@@ -196,8 +213,9 @@ def race(mutants, measured, before):
         while waiting or running:
             while waiting and free:
                 mutant, folder = waiting.popleft(), free.pop()
-                tests = reaching(mutant, measured["places"][mutant.module], seconds)
-                tests = sorted(tests, key=lambda test: (test != before.get(mutant.key), seconds[test]))
+                tests, own = reaching(mutant, measured["places"][mutant.module], seconds), own_file(mutant.module)
+                caught_by = before.get(mutant.key)
+                tests = sorted(tests, key=lambda test: (test != caught_by, file_of(test) != own, seconds[test]))
                 if not tests:
                     free.append(folder)
                     yield mutant, ""
