@@ -108,9 +108,10 @@ def spectral_gap(density: _Density, grid: torch.Tensor | Sequence[float]) -> flo
     """
     grid = check.even_grid("grid", grid)
     log_p = _log_prob(density, grid).log_softmax(0)
-    # Let g_i be the step of f across the i-th face between cells. Then Var f = Σ K_ij g_i g_j, where K_ij = F_i (1 − F_j)
-    # for i ≤ j is the covariance of lying beyond the i-th and beyond the j-th; and Var f falls at the rate 2 Σ c_i g_i²,
-    # with c the flow across a face. So 1/λ is the largest eigenvalue of K_ij / √(c_i c_j): nothing in it cancels.
+    # Let g_i be the step of f across the i-th face between cells. Then Var f = Σ K_ij g_i g_j, where for i ≤ j
+    # K_ij = F_i (1 − F_j), the covariance of lying beyond the i-th face and beyond the j-th; and Var f falls at the
+    # rate 2 Σ c_i g_i², with c the flow across a face. So 1/λ is the largest eigenvalue of K_ij / √(c_i c_j), in which
+    # nothing cancels.
     flow = torch.minimum(log_p[1:], log_p[:-1]) + _bernoulli(-log_p.diff().abs()).log() - 2 * grid.diff().log()
     below, beyond = log_p.logcumsumexp(0)[:-1], log_p.flip(0).logcumsumexp(0).flip(0)[1:]
     covariance = below[:, None] + beyond
