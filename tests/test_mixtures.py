@@ -1,6 +1,7 @@
 """The truth of every toy target: densities, scores and samples against SciPy, autograd and extended precision."""
 
 import concurrent.futures
+import functools
 import math
 import multiprocessing
 import pickle
@@ -19,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from notes import _attention
+from notes import _attention, _threads
 from notes.mixtures import (
     GaussianMixture,
     checkerboard,
@@ -670,6 +671,17 @@ def test_a_bad_mixture_is_refused_by_name(arguments, name, error):
         GaussianMixture(*arguments)
 
 
+def test_means_that_are_not_finite_are_told_from_those_that_are_too_far_away():
+    with pytest.raises(ValueError, match=r"^means must be finite"):
+        GaussianMixture([[0.0, INF]], 1.0)
+    far = torch.tensor([[1e151]], dtype=torch.float64)
+    assert_right(GaussianMixture(far / 10, 1.0), far / 10)
+    with pytest.raises(ValueError, match=r"^means must be closer to 0 for stds of 1, got 1e\+151"):
+        GaussianMixture(far, 1.0)
+    with pytest.raises(ValueError, match=r"^means must be closer to 0 for stds of 1e-100"):
+        GaussianMixture(torch.ones(1, 1, dtype=torch.float64) * 1e60, 1e-100)
+
+
 @pytest.mark.parametrize("method", ["log_prob", "score", "components"])
 @pytest.mark.parametrize(
     ("x", "error"),
@@ -910,6 +922,37 @@ def test_attention_is_the_score_by_its_definition_and_by_the_direct_path(monkeyp
     # 1e-10, and a thousand away the inputs are rounded by 1e-13, magnified by 1/σ² = 2500.
     promised = 1e-3 if dtype == torch.float32 else 1e-9
     assert root_mean_square(score - direct) <= promised * root_mean_square(direct)
+
+
+LAYOUTS = [(3, 40, "_by_columns"), (20, 8, "_by_columns"), (20, 60, "_by_rows"), (20, 127, "_by_rows")]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("dim", "n_components", "layout"), [*LAYOUTS, (20, 128, "_fused"), (3, 600, "_fused")])
+def test_every_layout_gives_the_score_and_one_thread_works_on_columns_alone(
+    monkeypatch, dim, n_components, layout, dtype
+):
+    weights = torch.rand(n_components, generator=seeded(36), dtype=torch.float64) ** 4
+    p = GaussianMixture(cloud(n_components, dim, dtype), 0.7, weights)
+    x, seen = cloud(50, dim, dtype) + 0.1, []
+
+    def spy(name, attention, *given):
+        mean = attention(*given)
+        return lambda queries: seen.append((name, torch.get_num_threads())) or mean(queries)
+
+    for name in ("_by_columns", "_by_rows", "_fused"):
+        monkeypatch.setattr(_attention, name, functools.partial(spy, name, getattr(_attention, name)))
+    monkeypatch.setattr(_attention, "BLOCK", 20 * (dim if layout == "_fused" else max(dim, n_components)))
+    monkeypatch.setattr(_threads, "_MUCH", 1)  # any work is as much as what threads are worth
+    before, expected = torch.get_num_threads(), reference(p, x)[1]
+    try:
+        torch.set_num_threads(3)
+        score = p.score(x)
+    finally:
+        torch.set_num_threads(before)
+    assert {*seen} == {(layout, 1 if layout == "_by_columns" else 3)}
+    assert len(seen) == 3  # blocks of 20 of the 50 points
+    assert ((score.double() - expected).norm(dim=1) <= attention_error(p, x, expected, dtype)).all()
 
 
 @pytest.mark.parametrize(("std", "wanted"), [(1.0, torch.float32), (0.01, torch.float64)])

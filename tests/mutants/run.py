@@ -10,6 +10,7 @@ import contextlib
 import gc
 import hashlib
 import importlib
+import itertools
 import json
 import os
 import resource
@@ -42,6 +43,7 @@ TESTS += [
 SLOW = {"chromium", "server", "tiny_book"}  # what needs a whole site is left out too
 PASSED = 99  # the exit status of a process in which every test passed: none that a slip could bring about
 IMPORT = ""  # the name under which coverage notes what ran outside the tests
+OTHERS = 20  # seconds of the tests in the files of other modules
 PATIENCE = 20  # seconds for a test, beyond ten times what it takes: a slip may make a loop endless
 
 # What the tests import. It is loaded once; each slip then has a copy of this process to itself.
@@ -143,8 +145,9 @@ def file_of(test):
 
 def own_file(module):
     """The file of a module's tests, which mirror the package."""
-    folder, _, name = module.replace(".", "/").rpartition("/")
-    return f"tests/{folder}{'/' if folder else ''}test_{name.lstrip('_')}.py"
+    name = {"_attention": "mixtures", "_numbers": "arguments", "site.build": "site.build_parts"}.get(module, module)
+    folder, _, name = name.rpartition(".")
+    return "/".join(["tests", *folder.split(), f"test_{name.removeprefix('_')}.py"])
 
 
 def measure(folder):
@@ -205,6 +208,16 @@ def reaching(mutant, places, tests):
     return {test for test in tests if file_of(test) in files}
 
 
+def in_turn(tests, seconds, own, caught_by):
+    """First the test that caught a slip before, then those of the module's own file, then the quickest of the others.
+
+    Of the others no more than some seconds: what guards a module stands in its file.
+    """
+    tests = sorted(tests, key=lambda test: (test != caught_by, file_of(test) != own, seconds[test]))
+    spent = itertools.accumulate(0 if file_of(test) == own else seconds[test] for test in tests)
+    return [test for test, so_far in zip(tests, spent, strict=True) if test == caught_by or so_far < OTHERS]
+
+
 def race(mutants, measured, before):
     """Make the slips, several at a time. Yields each with the test that caught it; an empty name where none did."""
     seconds, running, waiting = measured["seconds"], {}, collections.deque(mutants)
@@ -213,9 +226,8 @@ def race(mutants, measured, before):
         while waiting or running:
             while waiting and free:
                 mutant, folder = waiting.popleft(), free.pop()
-                tests, own = reaching(mutant, measured["places"][mutant.module], seconds), own_file(mutant.module)
-                caught_by = before.get(mutant.key)
-                tests = sorted(tests, key=lambda test: (test != caught_by, file_of(test) != own, seconds[test]))
+                tests = reaching(mutant, measured["places"][mutant.module], seconds)
+                tests = in_turn(tests, seconds, own_file(mutant.module), before.get(mutant.key))
                 if not tests:
                     free.append(folder)
                     yield mutant, ""

@@ -11,6 +11,7 @@ import dataclasses
 import re
 
 import libcst as cst
+import libcst.matchers as m
 from libcst.metadata import MetadataWrapper
 from mutmut.mutation import mutators
 
@@ -30,6 +31,7 @@ class Mutant:
         return self.module, self.place, self.before, self.after
 
 
+PUBLIC = m.Assign(targets=[m.AssignTarget(target=m.Name("__all__"))])  # tests/test_package.py compares it with all else
 BLOCKS = "body", "handlers", "orelse", "finalbody"
 
 
@@ -65,7 +67,7 @@ class _Slips(cst.CSTVisitor):
         self.found, self.names, self.raising = [], [], False
 
     def on_visit(self, node):
-        if isinstance(node, cst.Annotation | cst.Import | cst.ImportFrom):
+        if isinstance(node, cst.Annotation | cst.Import | cst.ImportFrom) or m.matches(node, PUBLIC):
             return False
         if self.raising and isinstance(node, cst.SimpleString):
             return True  # the wording of a message; the names and numbers in it are no strings
