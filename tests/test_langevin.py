@@ -411,6 +411,11 @@ class TestEndsOfTheGrid:
         law = stationary_law(standard_score, 0.5, grid)
         torch.testing.assert_close(law, torch.from_numpy(density), rtol=0, atol=1e-12)
 
+    def test_two_islands_without_a_way_between_them_have_no_one_law(self):
+        with pytest.raises(ValueError, match=r"^score must let the walk pass from everywhere to everywhere"):
+            # Every step ends at −5 or 5, give or take 0.1: from one to the other it takes a noise of a hundred stds.
+            stationary_law(lambda x: 200 * (5 * x.sign() - x), 0.005, torch.linspace(-8, 8, 401))
+
     def test_past_the_stable_step_there_is_no_law(self):
         with pytest.raises(ValueError, match=r"or there is no stationary law$"):
             stationary_law(standard_score, 2.5, torch.linspace(-20, 20, 101))

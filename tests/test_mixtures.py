@@ -1235,6 +1235,12 @@ class TestBandwidthRules:
         assert RULES[rule](data) == pytest.approx(2 ** (-1 / 6), rel=1e-12)  # s² = (0 + 2)/2, and both rules are one
 
 
+@pytest.mark.parametrize("rule", [scott_bandwidth, silverman_bandwidth])
+def test_the_bandwidth_rules_refuse_differences_that_float64_does_not_hold(rule):
+    with pytest.raises(ValueError, match=r"^data must have differences that float64 holds, got -1\.5e\+308 to 1"):
+        rule(torch.tensor([[-1.5e308], [1.5e308]], dtype=torch.float64))
+
+
 def test_the_bandwidth_rules_are_one_in_two_dimensions_and_silvermans_factor_in_one_is_known():
     data = cloud(80, 2)
     assert silverman_bandwidth(data) == pytest.approx(scott_bandwidth(data), rel=1e-14)

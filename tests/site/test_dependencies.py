@@ -104,6 +104,17 @@ def test_a_chapter_reaches_modules_through_those_beside_it(root):
     assert reached(root, "import json") == {"look.mplstyle"}
 
 
+def test_a_module_that_is_not_python_may_reach_anything(root):
+    write(root / "book" / "broken.py", "def (")
+    assert reached(root, "import broken") == ALL
+
+
+@pytest.mark.parametrize("word", ["'a\\nb'", "'\\0'", "'" + 280 * "a" + "'", "'" + 400 * "a" + "'", "' '", "'..'"])
+def test_a_word_that_can_name_no_file_names_none(root, word):
+    file = write(root / "data" / "points.csv", "1")
+    assert not depends(chapter(root, word), file)
+
+
 @pytest.mark.parametrize("name", ["data.csv", "deep/data.npy", "pictures.py", "assets/photo.png", "no_suffix"])
 def test_a_chapter_depends_on_every_file_beside_it(root, name):
     path = chapter(root, "1 + 1")
