@@ -89,6 +89,8 @@ SCORE = {*EVERY, "figures/__init__.py", "figures/score.py", "plots.py", "_number
         ("eval(text)", ALL),
         ("%%bash\npython -c 'import notes.mixtures' | tail", ALL),
         ("from notes.mixtures import *", {*EVERY, "mixtures.py"}),
+        ("import notes.figures.performance", (SCORE - {"figures/score.py"}) | {"figures/performance.py"}),
+        ("get_ipython().run_line_magic('time', words)", {"look.mplstyle"}),
     ],
 )
 def test_a_chapter_depends_on_the_modules_that_its_cells_reach_and_never_on_the_site(root, cell, expected):

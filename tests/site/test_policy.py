@@ -157,6 +157,7 @@ def test_what_a_browser_would_not_load_is_found(body, found):
         "<style>a {background: url(own.png), url(#b)} /* url(https://e.example/c) */ @import 'own.css';</style>",
         '<form action=""></form><form action="search.html"></form><button formaction="own">b</button>',
         "<pre>&lt;img src=https://e.example/a.png&gt;</pre><!-- <img src=https://e.example/b.png> -->",
+        '<p style="color: red; background: url(own.png)">d</p>',
         '<object></object><svg><use href="#a"/></svg><blockquote cite="https://e.example/">c</blockquote>',
     ],
 )
