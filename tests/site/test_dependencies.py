@@ -87,6 +87,7 @@ SCORE = {*EVERY, "figures/__init__.py", "figures/score.py", "plots.py", "_number
         ("__import__('notes.mixtures')", ALL),
         ("from importlib import import_module as load\nload(name)", ALL),
         ("eval(text)", ALL),
+        ("import runpy\nrunpy.run_path(path)", ALL),
         ("%%bash\npython -c 'import notes.mixtures' | tail", ALL),
         ("from notes.mixtures import *", {*EVERY, "mixtures.py"}),
         ("import notes.figures.performance", (SCORE - {"figures/score.py"}) | {"figures/performance.py"}),
@@ -153,7 +154,9 @@ def test_a_chapter_depends_on_the_files_that_it_names(root, cell, name):
     assert not depends(chapter(root, "1 + 1"), file)
 
 
-@pytest.mark.parametrize("name", ["two.md", "glossary.md", "references.bib", "assets/book.css", ".checkpoints/a.py"])
+@pytest.mark.parametrize(
+    "name", ["two.md", "three.rst", "glossary.md", "references.bib", "assets/book.css", ".checkpoints/a.py"]
+)
 def test_a_chapter_does_not_depend_on_what_makes_the_pages(root, name):
     file = write(root / "book" / name, "1")
     assert not depends(chapter(root, "1 + 1"), file)
@@ -163,10 +166,12 @@ def test_a_chapter_depends_on_its_cells_and_kernel_and_not_on_its_prose(root):
     path = chapter(root, "1 + 1")
     before, text = state(path), path.read_text(encoding="utf-8")
     states = {before}
-    for old, new in [("# A chapter", "# Another"), ("1 + 1", "1 + 2"), ("name: python3", "name: python4")]:
+    edits = [("# A chapter", "# Another"), ("1 + 1", "1 + 2"), ("name: python3", "name: python4")]
+    edits += [("file_format: mystnb", "file_format: mystnb\nmystnb: {number_source_lines: true}")]
+    for old, new in edits:
         path.write_text(text.replace(old, new), encoding="utf-8")
         states.add(state(path))
-    assert len(states) == 3
+    assert len(states) == 4
 
 
 def test_only_the_page_of_the_benchmarks_depends_on_what_they_measured(root):

@@ -33,6 +33,7 @@ def book(tmp_path, monkeypatch):
 
 
 def test_the_default_state_is_drawn_above_those_one_move_away(book, capsys, pictures):
+    (book / "_build" / "figures").mkdir(parents=True)  # by another one
     assert figure.main("one.walk", book) == 0
     target = book / "_build" / "figures" / "one.walk.png"
     assert capsys.readouterr() == (f"Drawn, the default state first: {target}\n", "")
