@@ -1351,6 +1351,14 @@ def test_the_cross_validated_bandwidth_does_not_follow_the_origin_of_float64_dat
     assert cross_validated_bandwidth(data + 2**30, FINE) == cross_validated_bandwidth(data, FINE)
 
 
+@pytest.mark.parametrize("unit", [2.0**-600, 2.0**600])
+def test_the_cross_validated_bandwidth_follows_the_unit_of_length(unit):
+    data = cloud(40, 2)
+    assert cross_validated_bandwidth(unit * data, [unit * h for h in FINE]) == unit * cross_validated_bandwidth(
+        data, FINE
+    )
+
+
 EXTREME = [
     1e-100,
     1e100,
@@ -1495,6 +1503,17 @@ def test_sampling_loses_nothing_by_the_number_of_components(n_components):
     # A uniform law on (−1, 1): its std is 1/√3.
     assert abs(x.mean().item()) <= 5 / math.sqrt(3 * 10**6)
     assert abs((x > 0).double().mean().item() - 0.5) <= 5 * 0.5 / 10**3
+
+
+def test_a_component_is_drawn_with_more_digits_than_float32_has():
+    # An eighth of all lies in four million components. Numbers of 24 bits would meet only every second one of them.
+    n_components = 2**22
+    weights = torch.full((n_components + 1,), 2.0**-25)
+    weights[0] = 7 / 8
+    means = torch.arange(n_components + 1.0)[:, None]
+    drawn = GaussianMixture(means, 1e-3, weights).sample(100_000, seeded(51)).double().round()
+    few = drawn[drawn > 0]
+    assert (few % 2).mean().item() == pytest.approx(0.5, abs=5 * 0.5 / len(few) ** 0.5)
 
 
 def test_log_prob_and_score_lose_nothing_by_the_number_of_components():

@@ -256,6 +256,20 @@ def test_denoising_is_half_the_squared_distance_to_the_noise_over_minus_sigma(si
     assert_equal(denoising(model, clean, sigma, generator=seeded(12)), expected, dtype)
 
 
+LEVELS = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("levels", [LEVELS, LEVELS.numpy()])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_noise_levels_keep_the_digits_and_the_dtype_of_the_points(levels, dtype):
+    x = points(3, 2, dtype)
+    loss = denoising(torch.zeros_like, x, levels, generator=seeded(8))
+    z = torch.randn(3, 2, dtype=dtype, generator=seeded(8)).double()
+    assert loss.dtype == dtype
+    expected = (z / LEVELS[:, None]).square().sum(1).mean().item() / 2
+    assert loss.item() == pytest.approx(expected, rel=20 * torch.finfo(dtype).eps)
+
+
 def test_denoising_with_a_noise_level_for_each_row_is_the_mean_of_its_rows():
     clean, model = points(9, 3), Field(3)
     sigma = torch.linspace(0.05, 2, 9, dtype=torch.float64)

@@ -219,6 +219,16 @@ def test_a_chapter_that_fails_is_told_and_run_again(book, fake, monkeypatch):
     assert sorted(fake.ran) == ["bad", "worse"]
 
 
+def test_what_a_chapter_computed_that_failed_is_not_kept_where_a_failure_is_allowed(book, fake):
+    config = (book / "_config.yml").read_text(encoding="utf-8")
+    (book / "_config.yml").write_text(config.replace("raise_on_error: true", "raise_on_error: false"), encoding="utf-8")
+    add(book, "bad", "1")
+    fake.failing = {"bad"}
+    for _ in range(2):
+        assert build.execute_all(Contents(book)) == []
+    assert fake.ran == ["bad", "bad"]
+
+
 def test_as_many_chapters_run_at_once_as_there_are_cores(book, fake, monkeypatch):
     for name in "abcdef":
         add(book, name, f"{name} = 1")
@@ -484,6 +494,14 @@ class TestMain:
         (book / name).unlink()
         assert build.main(book) == 0
         assert len(self.asked) == 4
+
+    def test_makes_every_page_anew_where_a_chapter_names_a_file_outside_that_has_changed(self, book, tmp_path_factory):
+        data = tmp_path_factory.mktemp("outside") / "data.csv"
+        add(book, "one", f"open({str(data)!r})")
+        for text in "112":
+            data.write_text(text, encoding="utf-8")
+            assert build.main(book) == 0
+        assert len(self.asked) == 2
 
     def test_makes_every_page_anew_where_what_is_installed_has_changed(self, book, monkeypatch):
         assert build.main(book) == 0

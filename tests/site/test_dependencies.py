@@ -154,6 +154,15 @@ def test_a_chapter_depends_on_the_files_that_it_names(root, cell, name):
     assert not depends(chapter(root, "1 + 1"), file)
 
 
+def test_a_chapter_depends_on_the_files_that_a_module_beside_it_names_and_not_on_those_of_the_package(root):
+    own, packages = write(root / "data" / "own.csv", "1"), write(root / "data" / "packages.csv", "1")
+    write(root / "book" / "pictures.py", "open('../data/own.csv')")
+    write(root / "notes" / "mixtures.py", "open('../data/packages.csv')")
+    path = chapter(root, "import pictures, notes.mixtures")
+    assert depends(path, own)
+    assert not depends(path, packages)
+
+
 @pytest.mark.parametrize(
     "name", ["two.md", "three.rst", "glossary.md", "references.bib", "assets/book.css", ".checkpoints/a.py"]
 )

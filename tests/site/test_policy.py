@@ -138,6 +138,7 @@ def test_what_the_policy_refuses_is_found():
         ('<svg><image xlink:href="https://e.example/r"/></svg>', '<image xlink:href="https://e.example/r">'),
         ('<table><td background="https://e.example/s"></table>', '<td background="https://e.example/s">'),
         ('<a href="java\nscript:go()">t</a>', '<a href="java\nscript:go()">'),
+        ('<a href="\x01javascript:go()">u</a>', '<a href="\x01javascript:go()">'),
     ],
 )
 def test_what_a_browser_would_not_load_is_found(body, found):
@@ -156,6 +157,7 @@ def test_what_a_browser_would_not_load_is_found(body, found):
         '<link rel="canonical" href="https://e.example/"><link href="https://e.example/">',
         "<style>a {background: url(own.png), url(#b)} /* url(https://e.example/c) */ @import 'own.css';</style>",
         '<form action=""></form><form action="search.html"></form><button formaction="own">b</button>',
+        "<style>/* @import\n'//e.example/d.css' */</style>",
         "<pre>&lt;img src=https://e.example/a.png&gt;</pre><!-- <img src=https://e.example/b.png> -->",
         '<p style="color: red; background: url(own.png)">d</p>',
         '<object></object><svg><use href="#a"/></svg><blockquote cite="https://e.example/">c</blockquote>',
@@ -163,6 +165,22 @@ def test_what_a_browser_would_not_load_is_found(body, found):
 )
 def test_what_a_browser_loads_or_only_leads_to_is_not_refused(body):
     assert policy.with_policy(page(body=body))[1] == []
+
+
+@pytest.mark.parametrize("rel", sorted(policy._LOADING_LINKS))
+def test_a_link_that_is_loaded_may_not_lead_elsewhere(rel):
+    assert {"icon", "manifest", "modulepreload", "prefetch"} < policy._LOADING_LINKS
+    assert len(policy.with_policy(page(body=f'<link rel="next {rel}" href="//e.example/">'))[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("tag", "name"), [(tag, name) for name, tags in policy._LOADED.items() for tag in sorted(tags)]
+)
+def test_every_address_that_is_loaded_is_looked_at(tag, name):
+    rel = ' rel="icon"' if tag == "link" else ""
+    assert policy.with_policy(page(body=f'<{tag}{rel} {name}="//e.example/a">'))[1] == [
+        f'<{tag} {name}="//e.example/a">'
+    ]
 
 
 def test_a_page_within_a_page_has_its_scripts_named():
