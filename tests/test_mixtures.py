@@ -5,6 +5,7 @@ import functools
 import math
 import multiprocessing
 import pickle
+import re
 import subprocess
 import sys
 
@@ -671,6 +672,18 @@ def test_a_bad_mixture_is_refused_by_name(arguments, name, error):
         GaussianMixture(*arguments)
 
 
+@pytest.mark.parametrize("std", [1e30, 1e-30, 0.0])
+def test_a_std_that_is_refused_is_told_with_what_is_taken(std):
+    said = rf"^stds must be positive, from 1\.1e-19 to 1\.8e\+19 in torch\.float32, got {re.escape(f'{std:.3g}')}$"
+    with pytest.raises(ValueError, match=said):
+        GaussianMixture(PLANE, [1.0, std])
+
+
+def test_a_bandwidth_need_not_be_a_number_of_half_precision():
+    data = torch.zeros(2, 1, dtype=torch.float16)
+    assert kernel_density(data, 1e-9).score(data + 1).flatten().tolist() == pytest.approx([-1e18, -1e18])
+
+
 def test_means_that_are_not_finite_are_told_from_those_that_are_too_far_away():
     with pytest.raises(ValueError, match=r"^means must be finite"):
         GaussianMixture([[0.0, INF]], 1.0)
@@ -1001,6 +1014,12 @@ def test_attention_in_float64_has_the_weights_in_float64():
     expected = reference(p, x)[1]
     assert expected.abs() < 1e-3
     torch.testing.assert_close(p.score(x).double(), expected, rtol=1e-5, atol=0)
+
+
+def test_points_in_float64_have_float64s_score_of_a_mixture_in_float32():
+    p = GaussianMixture([[-1.0], [0.5], [1.0]], 0.5, [0.3, 0.5, 0.2])
+    x = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
+    torch.testing.assert_close(p.score(x), reference(p, x)[1], rtol=1e-13, atol=1e-13)
 
 
 def test_stds_that_are_given_one_by_one_and_equal_are_held_once():

@@ -157,6 +157,7 @@ def test_what_a_browser_would_not_load_is_found(body, found):
         '<link rel="canonical" href="https://e.example/"><link href="https://e.example/">',
         "<style>a {background: url(own.png), url(#b)} /* url(https://e.example/c) */ @import 'own.css';</style>",
         '<form action=""></form><form action="search.html"></form><button formaction="own">b</button>',
+        "<p>url(https://e.example/f)</p>",
         "<style>/* @import\n'//e.example/d.css' */</style>",
         "<pre>&lt;img src=https://e.example/a.png&gt;</pre><!-- <img src=https://e.example/b.png> -->",
         '<p style="color: red; background: url(own.png)">d</p>',
@@ -186,6 +187,12 @@ def test_every_address_that_is_loaded_is_looked_at(tag, name):
 def test_a_page_within_a_page_has_its_scripts_named():
     frames = '<script>a</script><iframe srcdoc="<script>b</script>"></iframe><iframe srcdoc="<script>c</script>">'
     assert hashes(page(body=frames)) == sorted(map(policy.script_hash, "abc"))
+
+
+def test_what_is_refused_before_a_page_within_a_page_is_told_too():
+    image = '<img src="//e.example/a">'
+    body = f"{image}<iframe srcdoc='{image}'></iframe><iframe srcdoc='{image}'></iframe>"
+    assert policy.with_policy(page(body=body))[1] == [image, *2 * [f"<iframe srcdoc> {image}"]]
 
 
 def test_a_style_sheet_is_read_as_pages_are_but_for_the_themes(tmp_path):
