@@ -198,6 +198,23 @@ def test_many_walkers_spread_as_the_equation_says():
         )
 
 
+def test_two_times_after_each_other_are_their_sum():
+    start, times = normal_on(GRID, 1.0, 0.25), [0.0123, 0.0123 + 0.0456]
+    first, second = fokker_planck(two_wells(), start, times, GRID)
+    again = fokker_planck(two_wells(), first, [0.0456], GRID)[0]
+    torch.testing.assert_close(again, second, rtol=1e-11, atol=1e-300)
+
+
+def test_the_smallest_masses_have_all_their_digits():
+    # Detailed balance: p(i) times the chance to be at j after starting at i is the same the other way round.
+    p, grid = gaussian(), torch.linspace(-4, 4, 81, dtype=torch.float64)
+    cells, time = torch.eye(81, dtype=torch.float64), [0.001]
+    there, back = fokker_planck(p, cells[30], time, grid)[0, 45], fokker_planck(p, cells[45], time, grid)[0, 30]
+    ratio = (p.log_prob(grid[[45], None]) - p.log_prob(grid[[30], None])).exp().item()
+    assert 0 < there < 1e-12
+    assert there.item() == pytest.approx(ratio * back.item(), rel=1e-11)
+
+
 @pytest.mark.parametrize("std", [0.1, 0.5, 1.0, 3.0])
 def test_the_gap_of_a_gaussian_is_one_over_its_variance(std):
     gap = spectral_gap(gaussian(std, 2 * std), std * GRID + 2 * std)

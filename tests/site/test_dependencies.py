@@ -104,6 +104,7 @@ def test_a_chapter_reaches_modules_through_those_beside_it(root):
     write(root / "book" / "deep" / "more.py", "from notes.figures import score")
     assert reached(root, "import pictures") == SCORE
     assert reached(root, "%run pictures.py") == SCORE
+    assert reached(root, "%time import pictures") == SCORE
     assert reached(root, "import json") == {"look.mplstyle"}
 
 
