@@ -481,6 +481,7 @@ class TestLive:
         explore(line, alt="A line", height=play(0, 200))
         assert len(shown) == 1
 
+    @pytest.mark.built  # a tenth of all that make check takes
     def test_240_frames_leave_their_pictures_in_memory_and_no_figure(self, shown):
         figures, pictures = [], []
 

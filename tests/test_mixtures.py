@@ -4,6 +4,7 @@ import concurrent.futures
 import functools
 import math
 import multiprocessing
+import os
 import pickle
 import re
 import subprocess
@@ -1655,7 +1656,24 @@ def score_of(p, x):
     return p.score(x).numpy()
 
 
-@pytest.mark.parametrize("how", ["pickle", "threads", "fork", "spawn"])
+FORK = """
+import multiprocessing, torch
+from notes.mixtures import kernel_density
+
+p, x = kernel_density(torch.linspace(-1, 1, 1200).reshape(600, 2), 0.3), torch.ones(40, 2)
+expected = p.score(x)
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    (found,) = pool.map(p.score, [x])
+assert torch.allclose(found, expected)
+"""
+
+
+def test_the_score_of_a_kernel_density_lives_on_in_a_fork():
+    # Of a process that has had one thread at all times: the others of PyTorch's do not outlive a fork, which waits.
+    subprocess.run([sys.executable, "-c", FORK], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("how", ["pickle", "threads", "spawn"])
 def test_the_score_of_a_kernel_density_travels(how):
     p, x = kernel_density(cloud(600, 2, torch.float32), 0.3), cloud(40, 2, torch.float32)
     expected = score_of(p, x)
