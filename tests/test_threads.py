@@ -26,6 +26,8 @@ def test_small_work_has_one_thread_and_much_work_the_users(three):
     assert torch.get_num_threads() == three
     with one_thread(MUCH):
         assert torch.get_num_threads() == three
+    assert torch.get_num_threads() == three
+    with one_thread(MUCH):
         torch.set_num_threads(2)
     assert torch.get_num_threads() == 2  # what the user chose inside stays
 
