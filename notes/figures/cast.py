@@ -18,6 +18,7 @@ __all__ = [
     "seeded",
     "on_first_axis",
     "two_bumps",
+    "simplex",
     "watershed",
     "share_left",
     "line_axes",
@@ -40,6 +41,17 @@ def on_first_axis(places: list[float], dim: int) -> torch.Tensor:
 def two_bumps(dim: int) -> GaussianMixture:
     """Two unit Gaussians, 3 apart along the first axis of d dimensions."""
     return GaussianMixture(on_first_axis([1.5, -1.5], dim), 1.0)
+
+
+def simplex(dim: int) -> GaussianMixture:
+    """d + 1 unit Gaussians at the corners of a regular simplex around 0: the variance is 1 + 9/4 in every direction.
+
+    On the line these are two_bumps. In many dimensions the latter have one direction that is not Gaussian; this law
+    has none that is.
+    """
+    last = torch.full((1, dim), (1 - (dim + 1) ** 0.5) / dim)
+    corners = torch.cat([torch.eye(dim), last])
+    return GaussianMixture(1.5 * (dim + 1) ** 0.5 * (corners - corners.mean(0)), 1.0)
 
 
 # The two modes of Chan's tutorial, on the line and along the first axis of the plane.
