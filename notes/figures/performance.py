@@ -19,11 +19,25 @@ __all__ = ["result", "cost", "training", "frames"]
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 # What is a floor and not a library: drawn dashed.
 FLOORS = ["noise alone", "exponentials alone", "products alone"]
+# A library looks the same in every picture, and its marks tell it apart where colours do not.
+LIBRARIES = {
+    "JAX": (plots.CONTRAST, "s"),
+    "NumPy": ("#A97800", "^"),
+    "scikit-learn": ("#A97800", "^"),
+    "torchebm": ("#00795A", "D"),
+    "SciPy": ("#00795A", "D"),
+    "BlackJAX": ("#B5478F", "v"),
+    "KeOps": ("#B5478F", "v"),
+    "PyTorch": ("#B5478F", "v"),
+    "KDEpy": ("#7A1F4B", "P"),
+    "smalldiffusion": ("#7A1F4B", "P"),
+}
+RUNS = ["notes", "JAX, our recipe"]  # each point of their errors is a run of its own; the others' are of one run
 SIZES = {
     "particles": "particles",
     "dimensions": "dimensions d",
     "components": "components K",
-    "points": "points, and as many data",
+    "points": "points, and as many data points",
 }
 
 
@@ -66,12 +80,12 @@ def training(result: dict[str, Any], view: str = "error") -> Figure:
     for name, points in sorted(result["error"].items(), key=lambda item: item[0] == "notes"):
         seconds, error = np.array(points).T
         ends[name] = seconds[-1], error[-1]
-        ax.plot(seconds, error, **_ink(name))
+        ax.plot(seconds, error, **_ink(name) | ({} if name in RUNS else {"marker": "", "linestyle": (0, (4, 1))}))
     ax.set(xscale="log", yscale="log", xlabel="seconds of training", ylabel="relative Fisher divergence")
     ax.axhline(result["wanted"], color=plots.TRUTH, linewidth=1, linestyle="--")
     left = ax.get_xlim()[0]
     plots.label(ax, left * 1.1, result["wanted"] * 0.93, f"{100 * result['wanted']:g} %", ha="left", va="top")
-    _names(ax, ends)
+    _steps(ax, ends)
     return figure
 
 
@@ -85,12 +99,14 @@ def frames(result: dict[str, Any], chapter: str = "langevin") -> Figure:
         ax.barh(row, both[0] - drawing, left=drawing, height=0.6, color=plots.ESTIMATE)
         ax.plot(both[1:], [row, row], color=plots.TRUTH, linewidth=1)
         plots.label(ax, -2, row, name.replace("_", " "), ha="right", va="center")
+    plots.label(ax, 0.5, row + 0.35, "objects", plots.MUTED, ha="left")
+    plots.label(ax, max(14, drawing + 1), row + 0.35, "pixels and file", plots.ESTIMATE, ha="left")
     longest = max(both[0] for chapter in result["chapters"].values() for both, _ in chapter.values())
     # As many rows for every chapter, so that a bar is as thick in each.
     most = max(map(len, result["chapters"].values()))
-    cast.line_axes(ax, xlim=(0, 1.2 * longest), ylim=(-0.6, most + 0.2), xlabel="ms a frame")
+    cast.line_axes(ax, xlim=(0, 1.2 * longest), ylim=(-0.6, most + 0.8), xlabel="ms a frame")
     ax.axvline(result["held"], color=plots.TRUTH, linewidth=1, linestyle="--")
-    plots.label(ax, result["held"] + 1, most + 0.2, "held, in the median", ha="left", va="top")
+    plots.label(ax, result["held"] + 1, most + 0.8, "limit of the median", ha="left", va="top")
     return figure
 
 
@@ -113,7 +129,26 @@ def _ink(name):
         return {"color": plots.ESTIMATE, "linewidth": 2.6, "marker": "o", "markersize": 4}
     if name in FLOORS:
         return {"color": plots.TRUTH, "linewidth": 1.4, "linestyle": "--"}
-    return {"color": plots.CONTRAST, "linewidth": 1.2, "marker": "o", "markersize": 2.5, "alpha": 0.8}
+    color, mark = LIBRARIES[name.split(",")[0]]
+    return {"color": color, "linewidth": 1.2, "marker": mark, "markersize": 3.5, "alpha": 0.8}
+
+
+def _steps(ax, ends):
+    """The names of lines below their ends: each step to the right is one down, so that no leader meets a name."""
+    bottom, top = np.log(ax.get_ylim())
+    room = 0.06 * (len(ends) + 0.5)  # of the axes' height
+    ax.set_ylim(bottom=math.exp(top - (top - bottom) / (1 - room)))
+    for row, (name, end) in enumerate(sorted(ends.items(), key=lambda item: item[1])):
+        ax.annotate(
+            name,
+            end,
+            xytext=(end[0], room - 0.06 * (row + 1)),
+            textcoords=ax.get_xaxis_transform(),
+            color=_ink(name)["color"],
+            ha="right",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": plots.FAINT, "linewidth": 0.6, "relpos": (1, 1), "shrinkB": 4},
+        )
 
 
 def _names(ax, ends):
