@@ -35,9 +35,10 @@ def claim(
     statement : str
         What is claimed, one plain sentence.
     measured, expected : float or 0-dim Tensor
-        Both finite.
+        Both finite, and from different code.
     rtol, atol : float
-        The tolerance, relative to ``expected`` and absolute; at least 5 standard errors of the measurement.
+        The tolerance, relative to ``expected`` and absolute; at least 5 standard errors of the measurement, and less
+        than the distance to the nearest wrong answer.
     error : float, optional
         The standard error of ``measured``, where it is random; shown, and held to the line above.
 
