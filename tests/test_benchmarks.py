@@ -49,3 +49,24 @@ def test_names_at_the_ends_of_lines_do_not_cover_each_other():
     assert len(boxes) == 7
     edges = np.sort([[box.y0, box.y1] for box in boxes], axis=0)
     assert (edges[1:, 0] >= edges[:-1, 1] - 1).all()
+
+
+def test_names_below_the_ends_of_errors_do_not_cover_each_other_or_the_lines():
+    error = {name: [[1.0, 0.5], [2.0 + i / 100, 0.01]] for i, name in enumerate(["notes", *"abcd"])}
+    figure = performance.training({"error": error, "wanted": 0.01})
+    png(figure)
+    (ax,) = figure.axes
+    boxes = [Text.get_window_extent(text) for text in ax.texts if text.get_text() in error]  # without their pointers
+    edges = np.sort([[box.y0, box.y1] for box in boxes], axis=0)
+    assert len(edges) == 5
+    assert (edges[1:, 0] >= edges[:-1, 1] - 1).all()
+    assert edges[-1, 1] < ax.transData.transform((1, 0.01))[1]
+
+
+@pytest.mark.parametrize("name", ["langevin", "kernel_density", "training"])
+def test_every_library_of_a_picture_looks_its_own(name):
+    result = performance.result(name)
+    pictures = [sweep["lines"] for sweep in result.get("sweeps", {}).values()] or [result["error"]]
+    for names in pictures:
+        libraries = {line.split(",")[0] for line in names} - {"notes", *performance.FLOORS}
+        assert len({performance.LIBRARIES[library] for library in libraries}) == len(libraries)

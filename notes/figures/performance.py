@@ -129,7 +129,7 @@ def _ink(name):
         return {"color": plots.ESTIMATE, "linewidth": 2.6, "marker": "o", "markersize": 4}
     if name in FLOORS:
         return {"color": plots.TRUTH, "linewidth": 1.4, "linestyle": "--"}
-    color, mark = LIBRARIES[name.split(",")[0]]
+    color, mark = LIBRARIES.get(name.split(",")[0], (plots.MUTED, "X"))
     return {"color": color, "linewidth": 1.2, "marker": mark, "markersize": 3.5, "alpha": 0.8}
 
 
