@@ -45,13 +45,14 @@ def calculator(update: str = "x + τ s + √τ z", letter: float = 0.2) -> Figur
     tau, temperature = step_and_temperature(update, letter)
     variance = sampled_variance(update, letter)
     settles = math.isfinite(variance)
-    color = plots.ESTIMATE if settles and math.isclose(temperature, 1) else plots.CONTRAST
+    warm = plots.ESTIMATE if math.isclose(temperature, 1) else plots.CONTRAST
+    color = plots.ESTIMATE if abs(variance - 1) <= 0.15 else plots.CONTRAST
     figure, (top, ax) = plots.canvas(2, 1, height=4.1, gridspec_kw={"height_ratios": [1, 1.6]})
     top.set(xlim=(0, 4), ylim=(0, 1))
     top.axis("off")
     plots.label(top, 0, 0.82, f"{update},   {name} = {letter:g}", ha="left", fontsize=14)
     numbers = [("drift a", a, plots.MUTED), ("noise b", b, plots.MUTED), ("step size τ", tau, plots.TRUTH)]
-    for column, (what, value, ink) in enumerate([*numbers, ("temperature T", temperature, color)]):
+    for column, (what, value, ink) in enumerate([*numbers, ("temperature T", temperature, warm)]):
         plots.label(top, column, 0.24, f"{value:.3g}", ink, ha="left", fontsize=25)
         plots.label(top, column, 0, what, ink, ha="left")
     cast.line_axes(ax, xlim=(-4, 4), ylim=(0, 0.85), xlabel="x")
