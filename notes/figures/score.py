@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 
 from notes import plots
 from notes.figures import cast
+from notes.fokker_planck import spectral_gap
 from notes.langevin import langevin
 from notes.mixtures import GaussianMixture
 
-__all__ = ["three_views", "field", "magnitude", "energy", "normaliser", "two_gradients"]
+__all__ = ["three_views", "field", "magnitude", "energy", "normaliser", "two_gradients", "blind"]
 
 EXTENT = (-6.0, 6.0, -3.0, 3.0)
 WELLS = GaussianMixture([[-1.5], [1.5]], 0.8, [0.7, 0.3])
@@ -201,4 +202,48 @@ def two_gradients(theta: float = -1.0, sigma: float = 1.0) -> Figure:
     for ax in axes:
         plots.label(ax, theta, top + 0.03, "θ")
     axes[1].set_xlabel("x")
+    return figure
+
+
+SEPARATIONS = torch.arange(2.0, 10.1, 0.5).tolist()
+
+
+@functools.cache
+def _errors(weight):
+    """For q with that weight and p of equal weights, at each separation: KL, error of the score, and gap of q."""
+    grid = torch.linspace(-12, 12, 4_801, dtype=torch.float64)
+    rows = []
+    for separation in SEPARATIONS:
+        p, q = _pair(separation, 1, 0.5), _pair(separation, 1, weight)
+        log_p, log_q = p.log_prob(grid[:, None]), q.log_prob(grid[:, None])
+        error = (p.score(grid[:, None]) - q.score(grid[:, None]))[:, 0] ** 2
+        means = [torch.trapezoid(log_p.exp() * values, grid).item() for values in (log_p - log_q, error)]
+        rows.append([*means, spectral_gap(q, torch.linspace(-separation / 2 - 5, separation / 2 + 5, 301))])
+    return np.array(rows).T
+
+
+@plots.styled
+def blind(separation: float = 8.0, weight: float = 0.75) -> Figure:
+    """Above, p of equal weights and q of ``weight``; below, their divergence, the error of the score and q's gap."""
+    figure, (ax, below) = plots.canvas(2, 1, height=5.6, gridspec_kw={"height_ratios": [1, 1.7]})
+    cast.line_axes(ax, xlim=(-8.5, 8.5), ylim=(0, 0.52))
+    grid = torch.linspace(-8.5, 8.5, 601)
+    plots.curve(ax, _pair(separation, 1, weight), grid, plots.CONTRAST)
+    plots.curve(ax, _pair(separation, 1, 0.5), grid)
+    plots.label(ax, -8.4, 0.43, "p, equal weights", ha="left")
+    plots.label(ax, 8.4, 0.43, f"q, {weight:g} on the left", plots.CONTRAST, ha="right")
+    divergence, error, gap = _errors(weight)
+    lines = [
+        (divergence, "divergence KL(p ‖ q)", plots.CONTRAST, {}),
+        (error, "error of the score", plots.ESTIMATE, {}),
+        (gap, "gap λ of q", plots.MUTED, {"linestyle": (0, (3, 1.5))}),
+    ]
+    now = SEPARATIONS.index(separation)
+    for values, _, color, style in lines:
+        below.plot(SEPARATIONS, values, color=color, **style)
+        below.plot(separation, values[now], "o", color=color, markersize=8, clip_on=False, zorder=4)
+    below.set(xlim=(2, 10), ylim=(3e-7, 5), yscale="log", yticks=[1e-6, 1e-4, 1e-2, 1])
+    below.set_xlabel("separation of the modes")
+    for y, (_, name, color, _) in zip((1.2e-4, 1.2e-5, 1.2e-6), lines, strict=True):
+        plots.label(below, 2.2, y, name, color, ha="left")
     return figure
