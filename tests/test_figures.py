@@ -6,8 +6,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from notes import score_matching
-from notes.figures import cast, denoising, performance
+from notes import plots, score_matching
+from notes.figures import cast, denoising, notation, performance, score
 from notes.mixtures import kernel_density
 
 
@@ -106,3 +106,29 @@ def test_away_from_the_repository_the_results_are_missed_in_one_line(tmp_path, m
     monkeypatch.setattr(performance, "RESULTS", tmp_path)
     with pytest.raises(FileNotFoundError, match=f"no result of the benchmark 'langevin' in {tmp_path}: .*make bench"):
         performance.result("langevin")
+
+
+def test_an_update_is_painted_as_right_by_its_temperature_and_its_law_by_its_variance():
+    cases = {
+        ("x + τ s + √(2τ) z", 0.1): (plots.ESTIMATE, plots.ESTIMATE),
+        ("x + τ s + √(2τ) z", 1.5): (plots.ESTIMATE, plots.CONTRAST),  # the variance is 4
+        ("x + τ s + √τ z", 1.0): (plots.CONTRAST, plots.ESTIMATE),  # only z is left
+        ("x + τ s", 2.0): (plots.CONTRAST, plots.CONTRAST),
+    }
+    for (update, letter), expected in cases.items():
+        top, ax = notation.calculator(update, letter).axes
+        (temperature,) = (text for text in top.texts if text.get_text() == "temperature T")
+        assert (temperature.get_color(), ax.texts[-1].get_color()) == expected, update
+
+
+@pytest.mark.parametrize("weight", [0.6, 0.9])
+def test_far_modes_keep_the_divergence_of_their_weights_while_gap_and_error_of_the_score_fall(weight):
+    divergence, error, gap = score._errors(weight)[:, -1]
+    product = weight * (1 - weight)
+    assert divergence == pytest.approx(-0.5 * np.log(4 * product), rel=1e-3)
+    height = 10 * np.exp(-(5**2) / 2) / (2 * np.pi) ** 0.5  # D φ(D/2), the scale of what crosses at a distance D
+    assert gap == pytest.approx(height / (np.pi * product**0.5), rel=0.1)
+    u = np.linspace(-30, 30, 60_001)
+    odds = np.log(weight / (1 - weight))
+    right = (1 / (1 + np.exp(-u)) - 1 / (1 + np.exp(odds - u))) ** 2 * np.cosh(u / 2)
+    assert error == pytest.approx(height * np.trapezoid(right, u), rel=0.05)
