@@ -240,10 +240,10 @@ def blind(separation: float = 8.0, weight: float = 0.75) -> Figure:
     ]
     now = SEPARATIONS.index(separation)
     for values, _, color, style in lines:
-        below.plot(SEPARATIONS, values, color=color, **style)
-        below.plot(separation, values[now], "o", color=color, markersize=8, clip_on=False, zorder=4)
-    below.set(xlim=(2, 10), ylim=(3e-7, 5), yscale="log", yticks=[1e-6, 1e-4, 1e-2, 1])
-    below.set_xlabel("separation of the modes")
-    for y, (_, name, color, _) in zip((1.2e-4, 1.2e-5, 1.2e-6), lines, strict=True):
+        below.plot(SEPARATIONS, np.log10(values), color=color, **style)
+        below.plot(separation, np.log10(values[now]), "o", color=color, markersize=8, clip_on=False, zorder=4)
+    below.set(xlim=(2, 10), ylim=(-6.5, 0.7), xlabel="separation of the modes")
+    below.set_yticks([-6, -4, -2, 0], ["10⁻⁶", "10⁻⁴", "0.01", "1"])
+    for y, (_, name, color, _) in zip((-4, -5, -6), lines, strict=True):
         plots.label(below, 2.2, y, name, color, ha="left")
     return figure
