@@ -93,8 +93,12 @@ def spectral_gap(density: _Density, grid: torch.Tensor | Sequence[float]) -> flo
 
     .. math:: \rho(x, t) - p(x) \sim e^{-\lambda t}
 
-    A walk of step size τ needs some 1/(λτ) steps to mix. Arguments as in :func:`fokker_planck`; returns λ, a float,
-    one over time, to rounding however high the barriers are.
+    A walk of step size τ needs several times 1/(λτ) steps to mix. Arguments as in :func:`fokker_planck`; returns λ, a
+    float, one over time, to rounding however high the barriers are. A law with tails heavier than exponential has no
+    gap: every grid gives a number, but it falls as the grid grows. So it is compared with that of a shorter grid, which
+    ends half way into the law's tails, the cells on either side that fall to the end and hold up to 1 % of the mass. If
+    the two are more than 10 % apart, the grid decides: ValueError, also for a law with a gap whose grid ends too early.
+    What happens beyond the grid it cannot see.
 
     Examples
     --------
@@ -108,16 +112,16 @@ def spectral_gap(density: _Density, grid: torch.Tensor | Sequence[float]) -> flo
     """
     grid = check.even_grid("grid", grid)
     log_p = _log_prob(density, grid).log_softmax(0)
-    # Let g_i be the step of f across the i-th face between cells. Then Var f = Σ K_ij g_i g_j, where for i ≤ j
-    # K_ij = F_i (1 − F_j), the covariance of lying beyond the i-th face and beyond the j-th; and Var f falls at the
-    # rate 2 Σ c_i g_i², with c the flow across a face. So 1/λ is the largest eigenvalue of K_ij / √(c_i c_j), in which
-    # nothing cancels.
-    flow = torch.minimum(log_p[1:], log_p[:-1]) + _bernoulli(-log_p.diff().abs()).log() - 2 * grid.diff().log()
-    below, beyond = log_p.logcumsumexp(0)[:-1], log_p.flip(0).logcumsumexp(0).flip(0)[1:]
-    covariance = below[:, None] + beyond
-    times = torch.minimum(covariance, covariance.T) - (flow[:, None] + flow) / 2
-    longest = times.max()  # taken out, so that no barrier overflows
-    return ((-longest).exp() / torch.linalg.eigvalsh((times - longest).exp())[-1]).item()
+    spacing = (grid[1] - grid[0]).item()
+    left, right = _tail(log_p) // 2, _tail(log_p.flip(0)) // 2
+    log_gap, shorter = (-_log_time(part, spacing) for part in (log_p, log_p[left : len(log_p) - right]))
+    if (shorter - log_gap).abs() > math.log(1.1):
+        raise ValueError(
+            f"grid decides the gap by where it ends: {log_gap.exp():.3g} on all of it, {shorter.exp():.3g} on "
+            f"{grid[left]:.3g} … {grid[-1 - right]:.3g}. Widen it; where the number keeps falling there is no gap, as "
+            "with tails heavier than exponential"
+        )
+    return log_gap.exp().item()
 
 
 def committor(density: _Density, left: float, right: float, grid: torch.Tensor | Sequence[float]) -> torch.Tensor:
@@ -188,6 +192,27 @@ def _log_prob(density, grid):
     """The log-density at the points of a grid, all of it finite."""
     log_prob = check.one_each("density.log_prob", density.log_prob(grid[:, None]), grid[:, None])
     return check.finite("density.log_prob on the grid", log_prob)
+
+
+def _log_time(log_p, spacing):
+    """log 1/λ of the law with these log-masses, to rounding."""
+    log_p = log_p.log_softmax(0)
+    # Let g_i be the step of f across the i-th face between cells. Then Var f = Σ K_ij g_i g_j, where for i ≤ j
+    # K_ij = F_i (1 − F_j), the covariance of lying beyond the i-th face and beyond the j-th; and Var f falls at the
+    # rate 2 Σ c_i g_i², with c the flow across a face. So 1/λ is the largest eigenvalue of K_ij / √(c_i c_j), in which
+    # nothing cancels.
+    flow = torch.minimum(log_p[1:], log_p[:-1]) + _bernoulli(-log_p.diff().abs()).log() - 2 * math.log(spacing)
+    below, beyond = log_p.logcumsumexp(0)[:-1], log_p.flip(0).logcumsumexp(0).flip(0)[1:]
+    covariance = below[:, None] + beyond
+    times = torch.minimum(covariance, covariance.T) - (flow[:, None] + flow) / 2
+    longest = times.max()  # taken out, so that no barrier overflows
+    return longest + torch.linalg.eigvalsh((times - longest).exp())[-1].log()
+
+
+def _tail(log_p):
+    """How many cells at the beginning of a law rise and hold less than 1 % of it together."""
+    light = log_p.logcumsumexp(0)[1:] < math.log(0.01)
+    return ((log_p.diff() > 0) & light).long().cumprod(0).sum().item()
 
 
 def _rates(density, grid):

@@ -256,7 +256,8 @@ def transition_matrix(score: _Score, step_size: float, grid: torch.Tensor) -> to
 
     ``score`` is a callable (n, 1) → (n, 1); ``grid`` is (G,), evenly spaced, wide enough for all of the mass, which
     stays on it, and fine enough for a step's noise: a spacing over √(2τ)/2 raises ValueError. Returns (G, G) in
-    float64; its columns sum to one. Its powers are the exact law of the walk, with the bias that the step size brings.
+    float64; its columns sum to one. Its powers take the walk's law from step to step, with the bias that the
+    step size brings, as exactly as the grid resolves it.
 
     Examples
     --------

@@ -264,6 +264,64 @@ def test_the_gap_is_the_rate_at_which_the_last_of_the_start_decays():
     assert math.log(left[0] / left[1]) / 2 == pytest.approx(gap, rel=1e-3)
 
 
+class Law:
+    """A density by its logarithm as a function of numbers."""
+
+    def __init__(self, log):
+        self.log_prob = lambda x: log(x[:, 0])
+
+
+def student(degrees):
+    return Law(lambda x: -(degrees + 1) / 2 * torch.log1p(x**2 / degrees))
+
+
+@pytest.mark.parametrize(
+    ("density", "ends"),
+    [
+        *((student(1), (-width, width)) for width in (10, 20, 80, 1000)),
+        (student(1), (-5, 100)),
+        *((student(degrees), (-width, width)) for degrees in (2, 3, 5, 10) for width in (10, 40)),
+        *((Law(lambda x: -x.abs().sqrt()), (-width, width)) for width in (20, 100, 400)),
+        *((Law(lambda x: -(x.abs() ** 0.75)), (-width, width)) for width in (20, 200)),
+        (Law(lambda x: -x.abs()), (-10, 10)),  # a gap of ¼, on a grid that ends too early: there it is 0.32
+    ],
+)
+def test_a_number_that_only_the_ends_of_the_grid_decide_is_no_gap(density, ends):
+    for n in (201, 801):
+        with pytest.raises(ValueError, match="grid decides the gap by where it ends"):
+            spectral_gap(density, torch.linspace(*ends, n, dtype=torch.float64))
+
+
+def apart(place, std, weights):
+    return GaussianMixture(torch.tensor([[place], [-place]], dtype=torch.float64), std, weights)
+
+
+@pytest.mark.parametrize(
+    ("density", "ends", "expected", "within"),
+    [
+        # Beyond the peak of a Laplace law the slowest wave is e^{|x|/2} times a sine: its rate is ¼ + (π/L)² at most.
+        *((Law(lambda x: -x.abs()), (-width, width), 0.25, (math.pi / width) ** 2) for width in (30, 40, 80)),
+        *((gaussian(), (-width, width), 1.0, within) for width, within in ((3, 0.03), (4, 2e-3), (8, 1e-3))),
+        (Law(torch.zeros_like), (0, 1), math.pi**2, 2 / 800 * math.pi**2),  # walls, not tails: 801 cells of 1/800
+        (apart(5.0, 1.0, [0.001, 0.999]), (-8, 8), None, None),
+        (apart(5.0, 0.2, [0.3, 0.7]), (-5.6, 5.6), None, None),
+        (student(30), (-10, 10), None, None),  # its tails would matter beyond 20, where they hold 10⁻¹⁸
+    ],
+)
+def test_a_gap_on_a_grid_that_holds_the_law_is_given(density, ends, expected, within):
+    grid = torch.linspace(*ends, 801, dtype=torch.float64)
+    gap = spectral_gap(density, grid)
+    if expected is None:  # it is a rate: by Muckenhoupt's bounds 1/λ lies between B/2 and 4 B
+        log_p = density.log_prob(grid[:, None]).log_softmax(0)
+        middle = (log_p.logcumsumexp(0) < math.log(0.5)).sum()
+        resistance = -log_p + 2 * math.log((ends[1] - ends[0]) / 800)
+        sides = [(log_p[middle:], resistance[middle:]), (log_p[: middle + 1].flip(0), resistance[: middle + 1].flip(0))]
+        bound = max((m.flip(0).logcumsumexp(0).flip(0) + r.logcumsumexp(0)).max().exp().item() for m, r in sides)
+        assert bound / 2.2 < 1 / gap < 4.4 * bound
+    else:
+        assert gap == pytest.approx(expected, abs=within)
+
+
 @pytest.mark.parametrize(
     ("density", "left", "right"), [(gaussian(), -1.0, 1.5), (two_wells(), -2.0, 2.0), (gaussian(), -0.513, 2.077)]
 )
