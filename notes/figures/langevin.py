@@ -43,15 +43,24 @@ def _walk(temperature):
 
 @plots.styled
 def walk(time: int = 40, temperature: float = 1.0) -> Figure:
-    """Particles on the contours of a mixture in the plane, in the colours of where they began; ``time`` in steps."""
+    """Particles on the contours of a mixture in the plane, in the colours of where they began; ``time`` in steps.
+
+    Without noise the whole climb is drawn, and how many have met at each peak, where they cover one another.
+    """
     path = _walk(temperature)
     now = time // 2
+    first = max(0, now - 5) if temperature > 0 else 0
     figure, ax = plots.canvas(height=4.4)
     plots.plane(ax, EXTENT)
     plots.contours(ax, PLANE, EXTENT)
     color = plots.colours_by_start(path[0])
-    plots.trails(ax, path[max(0, now - 5) : now + 1], color)
+    plots.trails(ax, path[first : now + 1], color)
     plots.particles(ax, path[now], color)
+    for x, y in PLANE.means.tolist() if temperature == 0 else ():
+        met = ((path[now] - torch.tensor([x, y])).norm(dim=1) < 0.15).sum().item()
+        if met > 10:
+            ax.plot(x, y, "o", color=plots.TRUTH, markersize=12, fillstyle="none")
+            plots.label(ax, x, y + 0.16, f"{met} particles", fontweight="bold")
     return figure
 
 
@@ -124,10 +133,10 @@ def fokker_planck(log10_time: float = 0.0) -> Figure:
     side.semilogx(times / 0.001, 100 * share, color=plots.CONTRAST)
     side.semilogx(times[now] / 0.001, 100 * share[now], "o", color=plots.CONTRAST, markersize=8)
     side.axhline(TRUE_LEFT, color=plots.TRUTH, **plots.DOTTED)
-    plots.label(side, 12, TRUE_LEFT + 0.6, f"p has {TRUE_LEFT:.0f} %", ha="left")
+    plots.label(side, 20, TRUE_LEFT + 0.6, f"p has {TRUE_LEFT:.0f} %", ha="left")
     side.axvline(1 / (gap * 0.001), color=plots.FAINT, linewidth=1)
     plots.label(side, 0.7 / (gap * 0.001), 18.5, "1 / gap", plots.MUTED, ha="right")
-    side.set(xlim=(10, 1e10), ylim=(18, 44), xlabel="steps of τ = 0.001", ylabel="% left of the watershed")
+    side.set(xlim=(5, 2e10), ylim=(18, 44), xlabel="steps of τ = 0.001", ylabel="% left of the watershed")
     side.set_xticks([10.0**k for k in (1, 4, 7, 10)])
     return figure
 
@@ -197,7 +206,8 @@ def bias(step_size: float = 1.4) -> Figure:
     side.semilogy(step_size, x.var().item(), "o", color=plots.ESTIMATE, markersize=10)
     side.axvline(2, color=plots.CONTRAST, linewidth=1)
     plots.label(side, 1.86, 40, "diverges\nfrom 2σ² on", plots.CONTRAST, ha="right")
-    plots.label(side, step_size - 0.06, x.var().item() * 1.12, f"{x.var().item():.3g}", plots.ESTIMATE, ha="right")
+    beside = {"ha": "right"} if step_size > 0.4 else {"ha": "left"}  # there the axis is near
+    plots.label(side, step_size - 0.06, x.var().item() * 1.2, f"{x.var().item():.3g}", plots.ESTIMATE, **beside)
     side.set(xlim=(0, 2.05), ylim=(0.8, 100), xlabel="step size τ", ylabel="variance")
     side.set_yticks([1, 10, 100], ["1", "10", "100"])
     return figure
@@ -218,12 +228,12 @@ def start(centre: float = 0.0) -> Figure:
     """Where the particles end, against where they began: all of it decided by the start's law U[c − 3, c + 3]."""
     x = _from_start(centre)
     figure, (ax, side) = plots.canvas(1, 2, height=3.5, gridspec_kw={"width_ratios": [1.25, 1]})
-    line_axes(ax, xlim=(-6, 6), ylim=(0, 2.15), xlabel="x")
+    line_axes(ax, xlim=(-6, 6), ylim=(0, 2.5), xlabel="x")
     plots.histogram(ax, x, np.linspace(-6, 6, 181))
     plots.curve(ax, LINE, torch.linspace(-6, 6, 800))
     ax.stairs([1 / 6], [centre - 3, centre + 3], fill=True, color=plots.CONTRAST, alpha=0.3)
     plots.label(ax, -0.2, 0.19, "start", plots.CONTRAST)  # every start of the figure holds 0
-    _shares(ax, x, 1.75, 1.3)
+    _shares(ax, x, 2.1, 1.4)
     grid = torch.linspace(-6, 6, 1201, dtype=torch.float64)
     reach = diffusion.committor(LINE, -2, 2, grid)
     centres = np.linspace(-3, 3, 61)
@@ -261,6 +271,6 @@ def mala(step_size: float = 0.05) -> Figure:
         left = x[x < watershed(LINE)]
         spread = f", spread {left.std().item():.2f}" if len(left) > 50 else ""
         plots.label(ax, 5, 0.9, name, color, ha="right")
-        plots.label(ax, 5, 0.72, f"left mode: {_left(x):.0f} %{spread}", color, ha="right")
+        plots.label(ax, 5, 0.72, f"left of −{-watershed(LINE):.2f}: {_left(x):.0f} %{spread}", color, ha="right")
     axes[0].set_xlabel("")
     return figure
