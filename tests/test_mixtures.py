@@ -28,7 +28,9 @@ from notes.mixtures import (
     checkerboard,
     cross_validated_bandwidth,
     kernel_density,
+    leave_one_out_score_matching,
     rings,
+    score_matched_bandwidth,
     scott_bandwidth,
     silverman_bandwidth,
     swiss_roll,
@@ -1255,7 +1257,15 @@ class TestBandwidthRules:
         assert RULES[rule](data) == pytest.approx(2 ** (-1 / 6), rel=1e-12)  # s² = (0 + 2)/2, and both rules are one
 
 
-@pytest.mark.parametrize("rule", [scott_bandwidth, silverman_bandwidth])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        scott_bandwidth,
+        silverman_bandwidth,
+        lambda data: cross_validated_bandwidth(data, [1.0]),
+        lambda data: score_matched_bandwidth(data, [1.0]),
+    ],
+)
 def test_the_bandwidth_rules_refuse_differences_that_float64_does_not_hold(rule):
     with pytest.raises(ValueError, match=r"^data must have differences that float64 holds, got -1\.5e\+308 to 1"):
         rule(torch.tensor([[-1.5e308], [1.5e308]], dtype=torch.float64))
@@ -1286,6 +1296,7 @@ def left_out_likelihood(data, bandwidth):
     )
 
 
+CHOICES = [cross_validated_bandwidth, score_matched_bandwidth]
 FINE = torch.logspace(-2, 1, 151, dtype=torch.float64)  # 4.7 % apart
 
 
@@ -1309,18 +1320,20 @@ def test_the_cross_validated_bandwidth_is_scikit_learns():
     assert cross_validated_bandwidth(data, candidates) == theirs
 
 
+@pytest.mark.parametrize("choose", CHOICES)
 @pytest.mark.parametrize("dim", [1, 2, 5])
-def test_the_cross_validated_bandwidth_of_two_data_is_their_distance_over_the_root_of_the_dimension(dim):
-    # −d log h − r²/2h² is largest at h = r/√d.
+def test_the_bandwidth_chosen_for_two_data_is_their_distance_over_the_root_of_the_dimension(choose, dim):
+    # −d log h − r²/2h² is largest, and r²/2h⁴ − d/h² is least, at h = r/√d.
     data = torch.zeros(2, dim)
     data[1, 0] = 3.0
     best = 3 / math.sqrt(dim)
-    assert cross_validated_bandwidth(data, [0.99 * best, 0.995 * best, best, 1.005 * best, 1.01 * best]) == best
+    assert choose(data, [0.99 * best, 0.995 * best, best, 1.005 * best, 1.01 * best]) == best
 
 
-def test_the_cross_validated_bandwidth_of_data_that_all_occur_twice_is_the_least():
+@pytest.mark.parametrize("choose", CHOICES)
+def test_the_bandwidth_chosen_for_data_that_all_occur_twice_is_the_least(choose):
     data = cloud(20, 2).repeat(2, 1)
-    assert cross_validated_bandwidth(data, [0.3, 1e-6, 0.1, 1.0]) == 1e-6
+    assert choose(data, [0.3, 1e-6, 0.1, 1.0]) == 1e-6
 
 
 def test_one_datum_that_occurs_twice_is_weighed_in_the_cross_validated_bandwidth():
@@ -1338,7 +1351,8 @@ def test_block_boundaries_do_not_show_in_the_cross_validated_bandwidth(monkeypat
     assert cross_validated_bandwidth(data, FINE) == expected
 
 
-def test_cross_validation_of_the_bandwidth_makes_no_array_above_a_block(monkeypatch):
+@pytest.mark.parametrize("choose", CHOICES)
+def test_the_choice_of_a_bandwidth_makes_no_array_above_a_block(monkeypatch, choose):
     class Largest(TorchDispatchMode):
         size = 0
 
@@ -1349,15 +1363,16 @@ def test_cross_validation_of_the_bandwidth_makes_no_array_above_a_block(monkeypa
 
     monkeypatch.setattr(_attention, "BLOCK", 1000)
     with Largest() as largest:
-        cross_validated_bandwidth(cloud(130, 2), [0.1, 0.3, 0.5])
+        choose(cloud(130, 2), [0.1, 0.3, 0.5])
     assert 900 <= largest.size <= 1000
 
 
+@pytest.mark.parametrize("choose", CHOICES)
 @pytest.mark.parametrize(
     "candidates", [[0.1, 0.4, 2], (0.1, 0.4, 2.0), np.array([0.1, 0.4, 2.0]), torch.tensor([0.1, 0.4, 2])]
 )
-def test_the_cross_validated_bandwidth_is_one_of_the_candidates(candidates):
-    bandwidth = cross_validated_bandwidth(cloud(40, 2, torch.float32), candidates)
+def test_the_bandwidth_chosen_is_one_of_the_candidates(choose, candidates):
+    bandwidth = choose(cloud(40, 2, torch.float32), candidates)
     assert type(bandwidth) is float
     assert bandwidth == candidates[1]
 
@@ -1366,17 +1381,17 @@ def test_a_single_candidate_is_the_cross_validated_bandwidth():
     assert cross_validated_bandwidth(cloud(5, 1), [17]) == 17.0
 
 
-def test_the_cross_validated_bandwidth_does_not_follow_the_origin_of_float64_data():
+@pytest.mark.parametrize("choose", CHOICES)
+def test_the_bandwidth_chosen_does_not_follow_the_origin_of_float64_data(choose):
     data = (cloud(40, 2) * 1024).round() / 1024
-    assert cross_validated_bandwidth(data + 2**30, FINE) == cross_validated_bandwidth(data, FINE)
+    assert choose(data + 2**30, FINE) == choose(data, FINE)
 
 
+@pytest.mark.parametrize("choose", CHOICES)
 @pytest.mark.parametrize("unit", [2.0**-600, 2.0**600])
-def test_the_cross_validated_bandwidth_follows_the_unit_of_length(unit):
+def test_the_bandwidth_chosen_follows_the_unit_of_length(choose, unit):
     data = cloud(40, 2)
-    assert cross_validated_bandwidth(unit * data, [unit * h for h in FINE]) == unit * cross_validated_bandwidth(
-        data, FINE
-    )
+    assert choose(unit * data, [unit * h for h in FINE]) == unit * choose(data, FINE)
 
 
 EXTREME = [
@@ -1387,12 +1402,126 @@ EXTREME = [
 ]
 
 
+@pytest.mark.parametrize("choose", CHOICES)
 @pytest.mark.parametrize("extreme", EXTREME)
-def test_an_extreme_candidate_is_not_the_cross_validated_bandwidth(extreme):
+def test_an_extreme_candidate_is_not_the_bandwidth_chosen(choose, extreme):
     data = cloud(12, 2)
     data = torch.cat([data, data[:1]])
-    assert cross_validated_bandwidth(data, [extreme, 0.3]) == 0.3
-    assert cross_validated_bandwidth(data, [0.3, extreme]) == 0.3
+    assert choose(data, [extreme, 0.6]) == 0.6
+    assert choose(data, [0.6, extreme]) == 0.6
+
+
+def left_out_loss(data, bandwidth):
+    """Divergence plus half the square of the score of all others at each datum, by autograd of the log-density."""
+    n, dim = data.shape
+    total = 0
+    for m in range(n):
+        others, x = torch.cat([data[:m], data[m + 1 :]]), data[m].clone().requires_grad_()
+        squared = (x - others).square().sum(1)
+        log_density = (-squared / (2 * bandwidth**2)).logsumexp(0)
+        (score,) = torch.autograd.grad(log_density, x, create_graph=True)
+        slopes = [torch.autograd.grad(score[i], x, retain_graph=True)[0][i] for i in range(dim)]
+        total = total + sum(slopes) + 0.5 * score.square().sum()
+    return (total / n).item()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("n", "dim"), [(2, 2), (3, 1), (5, 2), (30, 1), (30, 3)])
+def test_leave_one_out_score_matching_is_its_definition_by_autograd(n, dim, dtype):
+    data, bandwidths = cloud(n, dim, dtype), [0.03, 0.3, 1.0, 10.0]
+    loss = leave_one_out_score_matching(data, bandwidths)
+    assert loss.dtype == torch.float64
+    expected = [left_out_loss(data.double(), h) for h in bandwidths]
+    np.testing.assert_allclose(loss, expected, rtol=1e-12)
+
+
+def test_leave_one_out_score_matching_of_three_data_on_a_line_by_hand():
+    # From −1 the others, 1 and 2 off, have the shares 1/(1 + q) and q/(1 + q), q = exp(−3/2h²); from 0 they are even.
+    h = 0.8
+    q = math.exp(-3 / (2 * h**2))
+    end = (1 + 4 * q) / (1 + q) - 0.5 * ((1 + 2 * q) / (1 + q)) ** 2
+    expected = (2 * end + 1) / (3 * h**4) - 1 / h**2
+    data = torch.tensor([[-1.0], [0.0], [1.0]])
+    assert leave_one_out_score_matching(data, [h]).item() == pytest.approx(expected, rel=1e-14)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_leave_one_out_score_matching_does_not_follow_the_origin(dtype):
+    data, bandwidths = (cloud(40, 2, dtype) * 1024).round() / 1024, [0.02, 0.3, 2.0]  # so that a shift is exact
+    expected = leave_one_out_score_matching(data, bandwidths)
+    for shift in (2**10, torch.tensor([2.0**11, -3.0], dtype=dtype)):
+        torch.testing.assert_close(leave_one_out_score_matching(data + shift, bandwidths), expected, rtol=1e-12, atol=0)
+
+
+def test_leave_one_out_score_matching_does_not_follow_the_order_of_the_data():
+    data = cloud(40, 2)
+    data[0] = 50.0
+    loss = leave_one_out_score_matching(data, FINE)
+    torch.testing.assert_close(leave_one_out_score_matching(data.flip(0), FINE), loss, rtol=1e-11, atol=0)
+
+
+@pytest.mark.parametrize("unit", [2.0**-200, 2.0**200])
+def test_leave_one_out_score_matching_follows_the_unit_of_length(unit):
+    data, bandwidths = cloud(40, 2), torch.tensor([0.1, 0.3, 1.0], dtype=torch.float64)
+    loss = leave_one_out_score_matching(unit * data, unit * bandwidths)
+    torch.testing.assert_close(unit * loss * unit, leave_one_out_score_matching(data, bandwidths), rtol=1e-13, atol=0)
+
+
+@pytest.mark.parametrize("width", [1e-200, 1e200])
+def test_leave_one_out_score_matching_refuses_a_bandwidth_whose_square_float64_does_not_hold(width):
+    with pytest.raises(ValueError, match=r"^bandwidths must be positive, from 1\.5e-154 to 1\.3e\+154"):
+        leave_one_out_score_matching(cloud(5, 1), [1.0, width])
+
+
+@pytest.mark.parametrize("h", [1e-3, 1e-6, 1e-100])
+def test_leave_one_out_score_matching_of_data_that_all_occur_twice_is_that_of_sinks(h):
+    loss = leave_one_out_score_matching(cloud(10, 3).repeat(2, 1), [h])
+    assert loss.item() == pytest.approx(-3 / h**2, rel=1e-12)
+
+
+def test_leave_one_out_score_matching_of_equal_data_is_that_of_one_gaussian_at_its_mean():
+    loss = leave_one_out_score_matching(torch.full((7, 2), 0.1), [0.5, 2.0])
+    assert loss.tolist() == [-8.0, -0.5]
+
+
+def test_leave_one_out_score_matching_is_on_average_half_the_error_of_one_datum_less():
+    p, h, sets = GaussianMixture([[0.0]], 1.0), 0.7, 400
+    grid = torch.linspace(-8, 8, 201, dtype=torch.float64)[:, None]
+    weight = p.log_prob(grid).exp() * (grid[1] - grid[0])
+    losses, errors = [], []
+    for seed in range(sets):
+        data = p.sample(100, seeded(seed)).double()
+        floor = (0.5 * data.square() - 1).mean()  # the same sum for the true score, −x: on average −½ E x²
+        losses.append(leave_one_out_score_matching(data, [h])[0] - floor)
+        errors.append(0.5 * (weight * (kernel_density(data[1:], h).score(grid) + grid).square().sum(1)).sum())
+    losses, errors = torch.stack(losses), torch.stack(errors)
+    error = (losses - errors).std() / sets**0.5
+    assert abs(losses.mean() - errors.mean()) < 5 * error < 0.2 * errors.mean()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("n", "dim"), [(3, 1), (5, 2), (30, 1), (30, 3)])
+def test_the_score_matched_bandwidth_has_the_least_loss_when_each_datum_is_left_out(n, dim, dtype):
+    data = cloud(n, dim, dtype)
+    candidates = FINE[::5]
+    losses = [left_out_loss(data.double(), h) for h in candidates.tolist()]
+    assert 0 < np.argmin(losses) < len(candidates) - 1
+    assert score_matched_bandwidth(data, candidates) == candidates[np.argmin(losses)].item()
+
+
+@pytest.mark.parametrize("block", [1, 31, 62, 100, 930, 961])
+def test_block_boundaries_do_not_show_in_leave_one_out_score_matching(monkeypatch, block):
+    data, bandwidths = cloud(31, 2), [0.1, 1.0]
+    expected = leave_one_out_score_matching(data, bandwidths)
+    monkeypatch.setattr(_attention, "BLOCK", block)
+    torch.testing.assert_close(leave_one_out_score_matching(data, bandwidths), expected, rtol=1e-12, atol=0)
+
+
+def test_data_that_are_differentiated_are_constants_to_the_choice_of_a_bandwidth():
+    data = cloud(20, 2).requires_grad_()
+    assert not leave_one_out_score_matching(data, [0.3]).requires_grad
+    assert score_matched_bandwidth(data, FINE) == score_matched_bandwidth(data.detach(), FINE)
+    assert cross_validated_bandwidth(data, FINE) == cross_validated_bandwidth(data.detach(), FINE)
 
 
 BANDWIDTHS = {
@@ -1400,6 +1529,8 @@ BANDWIDTHS = {
     "scott_bandwidth": scott_bandwidth,
     "silverman_bandwidth": silverman_bandwidth,
     "cross_validated_bandwidth": lambda data: cross_validated_bandwidth(data, [0.1, 0.2]),
+    "score_matched_bandwidth": lambda data: score_matched_bandwidth(data, [0.1, 0.2]),
+    "leave_one_out_score_matching": lambda data: leave_one_out_score_matching(data, [0.1, 0.2]),
 }
 
 
@@ -1449,13 +1580,17 @@ def test_a_bad_bandwidth_is_refused(bandwidth, error):
     ],
 )
 def test_bad_candidates_are_refused(candidates, error):
-    with pytest.raises(error, match=r"^candidates must"):
-        cross_validated_bandwidth(cloud(5, 2), candidates)
+    for choose in CHOICES:
+        with pytest.raises(error, match=r"^candidates must"):
+            choose(cloud(5, 2), candidates)
+    with pytest.raises(error, match=r"^bandwidths must"):
+        leave_one_out_score_matching(cloud(5, 2), candidates)
 
 
-def test_cross_validation_of_a_bandwidth_needs_two_data():
+@pytest.mark.parametrize("choose", [*CHOICES, leave_one_out_score_matching])
+def test_the_choice_of_a_bandwidth_needs_two_data(choose):
     with pytest.raises(ValueError, match="data must have at least 2 rows, got 1"):
-        cross_validated_bandwidth(torch.ones(1, 2), [0.1])
+        choose(torch.ones(1, 2), [0.1])
 
 
 # The laws of the package.
@@ -1601,7 +1736,8 @@ def test_equal_values_give_equal_results_however_they_lie(dtype, n_components):
             assert torch.equal(q.log_prob(at), p.log_prob(x))
             assert torch.equal(q.sample(20, seeded(44)), p.sample(20, seeded(44)))
             assert scott_bandwidth(laid) == scott_bandwidth(data)
-            assert cross_validated_bandwidth(laid, [0.1, 0.3]) == cross_validated_bandwidth(data, [0.1, 0.3])
+            for choose in CHOICES:
+                assert choose(laid, [0.1, 0.3]) == choose(data, [0.1, 0.3])
 
 
 @pytest.mark.parametrize("stds", [0.2, [0.2, 0.3]])
@@ -1619,7 +1755,8 @@ def test_units_do_not_matter(dtype, power, stds):
     torch.testing.assert_close(q.log_prob(x * unit), shifted, rtol=100 * eps, atol=1e3 * eps)
     for rule in (scott_bandwidth, silverman_bandwidth):
         assert rule(x * unit) == pytest.approx(unit * rule(x), rel=10 * eps)
-    assert cross_validated_bandwidth(x * unit, [0.01 * unit, 0.3 * unit, 9 * unit]) == pytest.approx(0.3 * unit)
+    for choose in CHOICES:
+        assert choose(x * unit, [0.01 * unit, 0.6 * unit, 9 * unit]) == pytest.approx(0.6 * unit)
 
 
 @pytest.mark.parametrize("std", [1e-30, 1e-20, 1e20, 1e30])
