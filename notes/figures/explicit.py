@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from notes import langevin as walks
 from notes import mixtures, plots, score_matching
-from notes.figures.cast import EXTENT, LINE, MOONS, NORMAL, arrow_field, line_axes, seeded, two_bumps
+from notes.figures.cast import EXTENT, LINE, MOONS, NORMAL, arrow_field, line_axes, seeded, simplex, two_bumps
 from notes.mixtures import kernel_density
 from notes.networks import ScoreNetwork
 from notes.training import train
@@ -21,6 +21,7 @@ __all__ = [
     "MEMORY",
     "OBJECTIVES",
     "RULES",
+    "SHAPES",
     "STEPS",
     "TARGETS",
     "TRAINED",
@@ -32,6 +33,7 @@ __all__ = [
     "samples",
     "dimension",
     "objectives",
+    "blind",
     "memory",
 ]
 
@@ -362,6 +364,61 @@ def objectives(step: int = 100, objective: str = "implicit") -> Figure:
             side.semilogy(step, error[steps == step], "o", color=plots.ESTIMATE)
     side.set(xlim=(0, 720), ylim=(1e-3, 2), xlabel="step", ylabel="relative divergence")
     side.minorticks_off()
+    return figure
+
+
+SHAPES = {"moons": MOONS, "rings": mixtures.rings(), "simplex, d = 5": simplex(5), "one Gaussian": NORMAL}
+
+
+@functools.cache
+def _errors_without_truth(target, n_data, sets=6):
+    """Bandwidths, the score error at each, what leaving out makes of it, and the rules' h and errors, a row a data set.
+
+    The rules are leave-one-out score matching, cross-validation and Scott's; their errors are over the least.
+    """
+    p = SHAPES[target]
+    h = np.geomspace(0.08, 1.6, 16) if p.dim < 5 else np.geomspace(0.4, 1.6, 16)
+    test = p.sample(1000, seeded(99))
+    size = p.score(test).square().sum(1).mean().item()
+    rows = []
+    for seed in range(sets):
+        data = p.sample(n_data, seeded(seed))
+        error = np.array([_error(kernel_density(data, each).score, p.score, test) for each in h])
+        loss = mixtures.leave_one_out_score_matching(data, h).numpy()
+        chosen = h[loss.argmin()], mixtures.cross_validated_bandwidth(data, h), mixtures.scott_bandwidth(data)
+        at = np.exp(np.interp(np.log(chosen), np.log(h), np.log(error)))
+        rows.append((error, 1 + 2 * loss / size, np.array(chosen), at / error.min()))
+    return h, *map(np.array, zip(*rows, strict=True))
+
+
+@plots.styled
+def blind(n_data: int = 100, target: str = "moons") -> Figure:
+    """The score error, and what leaving each datum out makes of it without the truth; and how rules for h do."""
+    h, error, guess, chosen, regret = _errors_without_truth(target, n_data)
+    figure, (ax, side) = plots.canvas(1, 2, height=3.4, gridspec_kw={"width_ratios": [1.35, 1]})
+    for curve, color in ((error[0], plots.TRUTH), (guess[0], plots.ESTIMATE)):
+        ax.semilogx(h, curve, color=color)
+        ax.plot(h[curve.argmin()], curve.min(), "o", color=color, markersize=8)
+    rules = sorted(zip(chosen[0, 1:], ("cross-\nvalidated", "Scott"), strict=True))
+    for (x, name), y in zip(rules, (-0.95, -0.5), strict=True):  # the narrower below, so that no line crosses a name
+        ax.plot([x, x], [y, np.interp(np.log(x), np.log(h), error[0])], color=plots.CONTRAST, **plots.DOTTED)
+        plots.label(ax, 1.03 * x, y, name, plots.CONTRAST, ha="left", va="center")
+    plots.label(ax, 0.98, 0.9, "with the truth", ha="right", transform=ax.transAxes)
+    plots.label(ax, 0.98, 0.76, "left out,\nwithout it", plots.ESTIMATE, ha="right", transform=ax.transAxes)
+    ax.set(xlim=(h[0], h[-1]), ylim=(-1.2, 2.4), xlabel="bandwidth h", ylabel="score error")
+    ax.set_yticks([0, 1, 2])
+    ticks = [tick for tick in (0.1, 0.2, 0.5, 1) if tick >= h[0]]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    colors = (plots.ESTIMATE, plots.CONTRAST, plots.CONTRAST)
+    for y, (values, color) in enumerate(zip(regret.T, colors, strict=True)):
+        side.semilogx(values, np.full(len(values), -y), "o", color=color, alpha=0.5)
+    top = max(3, 1.3 * regret.max())
+    side.set(xlim=(0.93, top), ylim=(-2.5, 0.5), xlabel="error over the least")
+    side.set_yticks([0, -1, -2], ["left out", "cross-\nvalidated", "Scott"])
+    ticks = [tick for tick in (1, 2, 3, 10, 30, 100) if tick < top and (top < 10 or tick not in (2, 3))]
+    side.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    for axes in (ax, side):
+        axes.minorticks_off()
     return figure
 
 
