@@ -405,7 +405,7 @@ def blind(n_data: int = 100, target: str = "moons") -> Figure:
         plots.label(ax, 1.03 * x, y, name, plots.CONTRAST, ha="left", va="center")
     plots.label(ax, 0.98, 0.9, "with the truth", ha="right", transform=ax.transAxes)
     plots.label(ax, 0.98, 0.76, "left out,\nwithout it", plots.ESTIMATE, ha="right", transform=ax.transAxes)
-    ax.set(xlim=(h[0], h[-1]), ylim=(-1.2, 2.4), xlabel="bandwidth h", ylabel="score error")
+    ax.set(xlim=(h[0], h[-1]), ylim=(-1.4, 2.4), xlabel="bandwidth h", ylabel="score error")
     ax.set_yticks([0, 1, 2])
     ticks = [tick for tick in (0.1, 0.2, 0.5, 1) if tick >= h[0]]
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
