@@ -15,11 +15,13 @@ from notes.mixtures import GaussianMixture
 __all__ = [
     "BIAS_STEPS",
     "COEFFICIENTS",
+    "ESCAPE_STEPS",
     "walk",
     "histogram",
     "fokker_planck",
     "noise",
     "bias",
+    "escape",
     "start",
     "mala",
 ]
@@ -211,6 +213,66 @@ def bias(step_size: float = 1.4) -> Figure:
     side.set(xlim=(0, 2.05), ylim=(0.8, 100), xlabel="step size τ", ylabel="variance")
     side.set_yticks([1, 10, 100], ["1", "10", "100"])
     return figure
+
+
+ESCAPE_STEPS = [0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07]
+
+
+@functools.cache
+def _times_by_diffusion():
+    """The diffusion's mean times from each peak to the other: ∫ F/p and ∫ (1 − F)/p between them, F the mass below."""
+    y = torch.linspace(-8, 8, 16_001, dtype=torch.float64)
+    p = LINE.log_prob(y[:, None]).exp()
+    between = y.abs() <= 2
+    left, right = p.cumsum(0), p.flip(0).cumsum(0).flip(0)
+    return [0.001**2 * (mass / p)[between].sum().item() for mass in (left, right)]
+
+
+@functools.cache
+def _by_walk(step_size):
+    """The walk's mean times, m = τ + the mean of m after a step and 0 from the other peak on; its share in the end."""
+    grid = torch.linspace(-6, 6, 601, dtype=torch.float64)
+    staying = torch.eye(len(grid)) - walks.transition_matrix(LINE.score, step_size, grid).T
+    times = []
+    for start, before in [(-2, grid < 2), (2, grid > -2)]:
+        inside = staying[before][:, before]
+        mean = torch.linalg.solve(inside, torch.full_like(inside[0], step_size))
+        times.append(mean[(grid[before] - start).abs().argmin()].item())
+    law = walks.stationary_law(LINE.score, step_size, grid)
+    return *times, 100 * (law[grid < watershed(LINE)].sum() / law.sum()).item()
+
+
+@plots.styled
+def escape(step_size: float = 0.05) -> Figure:
+    """How much faster the walk leaves each mode than the diffusion does, and the share in the end that follows."""
+    *times, shares = np.array([_by_walk(tau) for tau in ESCAPE_STEPS]).T
+    now = ESCAPE_STEPS.index(step_size)
+    figure, (ax, side) = plots.canvas(1, 2, height=3.5)
+    ax.axhline(1, color=plots.FAINT, **plots.DOTTED)
+    rows = [("narrow", plots.CONTRAST, 2e4), ("wide", plots.ESTIMATE, 0.035)]
+    for (mode, color, y), exact, walked in zip(rows, _times_by_diffusion(), times, strict=True):
+        faster = exact / walked
+        ax.loglog(ESCAPE_STEPS, faster, color=color)
+        ax.loglog(step_size, faster[now], "o", color=color, markersize=9)
+        plots.label(ax, 0.0011, y, f"{mode} mode: left\n{_three(faster[now])} × as fast", color, ha="left")
+    plots.label(ax, 0.0011, 1.3, "diffusion", plots.MUTED, ha="left")
+    ax.set(ylim=(0.02, 5e5), ylabel="escape rate, walk : diffusion")
+    side.axhline(TRUE_LEFT, color=plots.TRUTH, **plots.DOTTED)
+    plots.label(side, 0.09, TRUE_LEFT + 0.8, f"p has {TRUE_LEFT:.0f} %", ha="right")
+    side.semilogx(ESCAPE_STEPS, shares, color=plots.CONTRAST)
+    side.semilogx(step_size, shares[now], "o", color=plots.CONTRAST, markersize=9)
+    plots.label(side, 0.0011, 6, f"{_three(shares[now])} %\nat τ = {step_size:g}", plots.CONTRAST, ha="left")
+    side.set(ylim=(-1.5, 46), ylabel="% in the narrow mode in the end")
+    for axis in (ax, side):
+        axis.set(xlim=(9e-4, 0.1), xlabel="step size τ")
+        axis.set_xticks([0.001, 0.01, 0.1], ["0.001", "0.01", "0.1"])
+    return figure
+
+
+def _three(number):
+    """To three digits, without an exponent."""
+    digits = max(0, 2 - int(np.floor(np.log10(number))))
+    return f"{float(f'{number:.3g}'):,.{digits}f}".replace(",", " ")
 
 
 STARTS = [-3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
