@@ -57,10 +57,10 @@ def pairs(sigma: float = 0.3, n_pairs: int = 100) -> Figure:
     plots.particles(ax, noisy, plots.ESTIMATE, 10)
     plots.particles(ax, clean, plots.TRUTH, 7)
     length = (noise / sigma).norm(dim=1).mean()
-    corner = {"transform": ax.transAxes, "bbox": plots.PAPER}
-    plots.label(ax, 0.02, 0.93, "clean x′", ha="left", **corner)
-    plots.label(ax, 0.02, 0.86, "noisy x = x′ + σz", plots.ESTIMATE, ha="left", **corner)
-    plots.label(ax, 0.98, 0.93, f"mean length of −z/σ: {length:.3g}", plots.ESTIMATE, ha="right", **corner)
+    plots.label(ax, 0, 1.02, "clean x′", ha="left", transform=ax.transAxes, va="baseline")
+    plots.label(ax, 0.18, 1.02, "noisy x = x′ + σz", plots.ESTIMATE, ha="left", transform=ax.transAxes, va="baseline")
+    words = f"mean length of −z/σ: {length:.3g}"
+    plots.label(ax, 1, 1.02, words, plots.ESTIMATE, ha="right", transform=ax.transAxes, va="baseline")
     return figure
 
 
@@ -165,9 +165,10 @@ def constant(theta: float = 0.35, sigma: float = 0.3) -> Figure:
     side.plot(THETAS, denoising, color=plots.CONTRAST)
     side.plot(THETAS, explicit, color=plots.ESTIMATE)
     side.plot([theta] * 2, [explicit[at], denoising[at]], "o-", color=plots.TRUTH, linewidth=2.5, markersize=5)
-    top = 1.25 * denoising.max()
+    head, top = 1.06 * denoising.max(), 1.3 * denoising.max()  # the number stands above every curve
+    side.plot([theta] * 2, [denoising[at], head], color=plots.TRUTH, **plots.DOTTED)
     ha = "left" if theta < 0.15 else "right" if theta > 0.85 else "center"
-    plots.label(side, theta, denoising[at] + 0.03 * top, f"{difference[at]:.6f}", ha=ha, bbox=plots.PAPER)
+    plots.label(side, theta, head, f"{difference[at]:.6f}", ha=ha)
     plots.label(side, 0.02, 0.93, "$J_{DSM}$", plots.CONTRAST, ha="left", transform=side.transAxes)
     plots.label(side, 0.17, 0.93, "$J_{ESM}$", plots.ESTIMATE, ha="left", transform=side.transAxes)
     plots.label(side, 0.99, 0.93, f"C = {number[0]:.6f}", ha="right", transform=side.transAxes)
@@ -287,7 +288,7 @@ def training(step: int = 100, sigma: float = 0.2, weighted: bool = False) -> Fig
     side.plot(steps[steps <= place], smooth[steps <= place], color=plots.ESTIMATE)
     side.plot(place, smooth[place - 10], "o", color=plots.ESTIMATE)
     side.axhline(floor, color=plots.TRUTH, **plots.DOTTED)
-    plots.label(side, 1000, floor, f"floor C = {floor:.3g}", ha="right", va="top", bbox=plots.PAPER)
+    plots.label(side, 1000, 0.9 * floor, f"floor C = {floor:.3g}", ha="right", va="top")
     side.set(xlim=(0, 1000), ylim=(0, None), xlabel="step", ylabel="loss")
     return figure
 
@@ -344,18 +345,15 @@ def sigma(sigma: float = 0.2, n_pairs: int = 3000) -> Figure:
     ax.plot(x, LINE.smoothed(sigma).score(x), color=plots.CONTRAST)
     ax.plot(x, _features(x) @ weights[at], color=plots.ESTIMATE)
     ax.set(xlim=(-3.5, 4), ylim=(-16, 16), xlabel="x", yticks=[])
-    for y, text, color in (
-        (0.92, "∇log p", plots.TRUTH),
-        (0.84, "∇log $p_σ$", plots.CONTRAST),
-        (0.76, "learned", plots.ESTIMATE),
-    ):
-        plots.label(ax, 0.98, y, text, color, ha="right", transform=ax.transAxes, bbox=plots.PAPER)
-    parts = (plots.CONTRAST, "smoothing", 0.4), (plots.FAINT, "learning", 0.3), (plots.ESTIMATE, "both", 0.5)
-    for error, (color, name, y) in zip(100 * errors, parts, strict=True):
+    names = (0.0, "∇log p", plots.TRUTH), (0.3, "∇log $p_σ$", plots.CONTRAST), (0.66, "learned", plots.ESTIMATE)
+    for place, text, color in names:  # above the axes, where no dot lies
+        plots.label(ax, place, 1.03, text, color, ha="left", transform=ax.transAxes, va="baseline")
+    parts = (plots.CONTRAST, "smoothing", 0.0), (plots.FAINT, "learning", 0.42), (plots.ESTIMATE, "both", 0.78)
+    for error, (color, name, place) in zip(100 * errors, parts, strict=True):
         side.loglog(NOISES, error, color=color)
         side.loglog(sigma, error[at], "o", color=color)
         ink = plots.MUTED if color == plots.FAINT else color
-        plots.label(side, 0.97, y, name, ink, ha="right", transform=side.transAxes, bbox=plots.PAPER)
+        plots.label(side, place, 1.03, name, ink, ha="left", transform=side.transAxes, va="baseline")
     side.set(xlim=(0.045, 0.9), ylim=(0.05, 400), xlabel="noise σ", ylabel="error in %")
     side.set_xticks([0.05, 0.1, 0.2, 0.5], ["0.05", "0.1", "0.2", "0.5"])
     side.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
@@ -424,7 +422,8 @@ def _loss(ax, sigma, half, mean):
     for right, slip in zip((explicit, explicit + number), wrong, strict=True):
         ax.plot(theta, right, color=plots.TRUTH, linewidth=5)
         ax.plot(theta, slip, color=plots.CONTRAST)
-    ax.set(xlim=(-0.5, 2.5), ylim=(-0.03 * number, 1.6 * (number + explicit.max())), xlabel="θ", xticks=[0, 1, 2])
+    top = 1.4 * max(number + explicit.max(), 2 * half * explicit.max())
+    ax.set(xlim=(-0.5, 2.5), ylim=(-0.03 * number, top), xlabel="θ", xticks=[0, 1, 2])
     _names(ax, "$J_{DSM}$ and $J_{ESM}$", "with the slip")
     gap = wrong[1] - wrong[0]
     if mean:
@@ -462,7 +461,7 @@ def _noise(ax, sigma, temperature):
 def _names(ax, right, wrong):
     line_axes(ax)
     for y, text, color in ((0.92, right, plots.TRUTH), (0.83, wrong, plots.CONTRAST)):
-        plots.label(ax, 0.98, y, text, color, ha="right", transform=ax.transAxes, bbox=plots.PAPER)
+        plots.label(ax, 0.98, y, text, color, ha="right", transform=ax.transAxes)
 
 
 SLIPS = {
@@ -515,18 +514,37 @@ def _annealed():
     return plain, torch.stack(path)
 
 
+def _left(x):
+    """The share of points left of PLANE's watershed. (…, n, 2) → (…)"""
+    return (x[..., 0] < round(watershed(PLANE), 1)).double().mean(-1)
+
+
 @plots.styled
 def annealed(level: int = 20) -> Figure:
-    """Langevin down a ladder of noise scales, beside Langevin on p alone, after as many steps."""
-    figure, axes = plots.canvas(1, 2, height=2.9)
-    extent = (-4.2, 4.2, -3.4, 3.4)
+    """Langevin down a ladder of noise scales, beside Langevin on p alone, after as many steps; and the shares."""
+    figure = plots.canvas(height=4.4)[0]
+    figure.clear()
+    axes = figure.subplot_mosaic([["plain", "ladder"], ["shares", "shares"]], height_ratios=[1.5, 1])
+    extent = (-4.2, 4.2, -2.9, 2.9)
     plain, path = _annealed()
-    scale, divide = SCALES[max(level - 1, 0)], round(watershed(PLANE), 1)
-    columns = (plain, PLANE, "p alone"), (path, PLANE.smoothed(scale), f"noise scales: σ = {scale:.2g}")
-    for ax, (walk, law, name) in zip(axes, columns, strict=True):
-        x = walk[level]
+    scale = SCALES[max(level - 1, 0)]
+    columns = ("plain", plain, PLANE, "p alone"), ("ladder", path, PLANE.smoothed(scale), f"ladder: σ = {scale:.2g}")
+    for name, walk, law, words in columns:
+        ax = axes[name]
         plots.plane(ax, extent)
         plots.contours(ax, law, extent, 120)
-        plots.particles(ax, x, plots.colours_by_start(walk[0]), 4)
-        ax.set_xlabel(f"{name}\n{100 * (x[:, 0] < divide).float().mean():.0f} % left")
+        plots.particles(ax, walk[level], plots.colours_by_start(walk[0]), 4)
+        ax.set_xlabel(words, color=plots.CONTRAST if walk is plain else plots.ESTIMATE)
+    side, levels = axes["shares"], np.arange(LEVELS + 1)
+    exact = [_left(PLANE.smoothed(scale).sample(40_000, seeded(3))) for scale in SCALES]
+    side.plot(levels[1:], exact, color=plots.TRUTH, **plots.DOTTED)
+    for walk, color in ((plain, plots.CONTRAST), (path, plots.ESTIMATE)):
+        shares = _left(walk)
+        side.plot(levels, shares, color=color)
+        side.plot(level, shares[level], "o", color=color)
+        plots.label(side, LEVELS + 0.4, shares[-1] - 0.02, f"{100 * shares[level]:.0f} %", color, ha="left")
+    plots.label(side, 1.2, exact[0] + 0.03, "$p_{σ}$, exact", ha="left")
+    side.set(xlim=(0, LEVELS + 2), ylim=(0, 0.6), xlabel="level", ylabel="share left")
+    side.set_xticks([0, 5, 10, 15, 20])
+    side.set_yticks([0, 0.2, 0.4], ["0", "20 %", "40 %"])
     return figure
