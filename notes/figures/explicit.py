@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from notes import langevin as walks
 from notes import mixtures, plots, score_matching
-from notes.figures.cast import EXTENT, LINE, MOONS, NORMAL, arrow_field, line_axes, seeded, simplex, two_bumps
+from notes.figures.cast import EXTENT, LINE, MOONS, NORMAL, arrow_field, line_axes, seeded, simplex
 from notes.mixtures import kernel_density
 from notes.networks import ScoreNetwork
 from notes.training import train
@@ -18,6 +18,7 @@ __all__ = [
     "CHECKED",
     "DATA_SIZES",
     "DIMENSIONS",
+    "LAWS",
     "MEMORY",
     "OBJECTIVES",
     "RULES",
@@ -52,6 +53,22 @@ def _fresh():
 def _error(field, truth, x):
     with torch.no_grad():
         return score_matching.fisher_divergence(field, truth, x, relative=True).item()
+
+
+def _affine(data):
+    """The score of the Gaussian with the mean and the covariance of the data."""
+    mean = data.mean(0)
+    precision = torch.linalg.inv(torch.cov(data.T).reshape(len(mean), -1))
+    return lambda x: (mean - x) @ precision
+
+
+def _named(ax, x, lines, gap=1.25):
+    """Names at the right ends of lines in a logarithmic picture, (height, name, color) each, none over another."""
+    lowest, top = 0, ax.get_ylim()[1]
+    for y, name, color in sorted(lines):
+        y = min(max(y, lowest), top / gap**0.5)
+        plots.label(ax, x, y, name, color, ha="left", va="center")
+        lowest = gap * y
 
 
 @plots.styled
@@ -237,13 +254,16 @@ def sampling(time: int = 100, bandwidth: float = 0.2) -> Figure:
 SAMPLE_SIZES = [30, 100, 300, 1000, 2000]
 RULES = ["Scott", "Silverman", "cross-validated", "best for the score"]
 DIMENSIONS = [1, 3, 10]
-_CANDIDATES = np.geomspace(0.15, 1.6, 13)
+_CANDIDATES = np.geomspace(0.25, 1.5, 13)
 
 
 @functools.cache
 def _errors_by_rule(dim):
-    """Bandwidths and relative score errors (rules, sample sizes), geometric means over data sets."""
-    p = two_bumps(dim)
+    """Bandwidths and relative score errors (rules and an affine field, sample sizes), geometric means over data sets.
+
+    The affine field's bandwidth is 1, and means nothing.
+    """
+    p = simplex(dim)
     test = p.sample(1000, seeded(99))
     columns = []
     for n_data in SAMPLE_SIZES:
@@ -260,7 +280,8 @@ def _errors_by_rule(dim):
                 mixtures.cross_validated_bandwidth(data, _CANDIDATES),
                 min(_CANDIDATES, key=error),
             ]
-            rows.append([(h, error(h)) for h in chosen])
+            affine = _error(_affine(data), p.score, test)
+            rows.append([*((h, error(h)) for h in chosen), (1, affine)])
         columns.append(np.exp(np.log(rows).mean(0)))
     return np.array(columns).transpose(2, 1, 0)
 
@@ -268,64 +289,97 @@ def _errors_by_rule(dim):
 @plots.styled
 def samples(rule: str = "Scott", dim: int = 1) -> Figure:
     """The error of the estimate's score against the number of data, and the bandwidth that a rule gives them."""
-    widths, errors = _errors_by_rule(dim)
+    widths, (*errors, affine) = _errors_by_rule(dim)
     row = RULES.index(rule)
-    figure, (ax, side) = plots.canvas(1, 2, height=3.3, gridspec_kw={"width_ratios": [1.4, 1]})
-    for axes, lines in ((ax, 100 * errors), (side, widths)):
+    colors = [plots.ESTIMATE if name == rule else plots.MUTED for name in RULES]
+    figure, (ax, side) = plots.canvas(1, 2, height=3.6)
+    ax.set_ylim(1, 180)
+    side.set_ylim(0.25, 2)
+    ax.loglog(SAMPLE_SIZES, 100 * affine, color=plots.TRUTH, **plots.DOTTED)
+    plots.label(ax, 2700, 100 * affine[-1], "affine", ha="left", va="center")
+    for axes, lines, gap in ((ax, 100 * np.array(errors), 1.28), (side, widths[:-1], 1.12)):
         axes.loglog(SAMPLE_SIZES, lines.T, color=plots.FAINT, linewidth=1)
         axes.loglog(SAMPLE_SIZES, lines[row], "o-", color=plots.ESTIMATE)
-        axes.set(xlim=(25, 2400), xlabel="data M")
+        _named(axes, 2700, zip(lines[:, -1], ("Scott", "Silverman", "cross-val.", "best"), colors, strict=True), gap)
+        axes.set(xlim=(25, 2400), xlabel="data points M")
         axes.set_xticks([100, 1000], ["100", "1000"])
         axes.minorticks_off()
     slope = np.polyfit(np.log(SAMPLE_SIZES), np.log(errors[row]), 1)[0]
-    plots.label(ax, 2400, 88, f"{rule}, d = {dim}\nerror ∝ $M^{{{slope:.1f}}}$", plots.ESTIMATE, ha="right")
-    ax.set(ylim=(1, 180), ylabel="score error in %")
+    plots.label(ax, 28, 1.2, f"d = {dim}: error ∝ $M^{{{slope:.2f}}}$", plots.ESTIMATE, ha="left")
+    ax.set_ylabel("score error in %")
     ax.set_yticks([1, 10, 100], ["1", "10", "100"])
-    side.set(ylim=(0.15, 2), ylabel="bandwidth h")
-    side.set_yticks([0.2, 0.5, 1, 2], ["0.2", "0.5", "1", "2"])
+    side.set_ylabel("bandwidth h")
+    side.set_yticks([0.3, 0.5, 1, 2], ["0.3", "0.5", "1", "2"])
     return figure
 
 
-DATA_SIZES = [200, 500, 1000, 5000]
+class _Independent:
+    """A law of d independent coordinates, each with the two bumps of the line."""
+
+    def __init__(self, dim):
+        self.dim, self.line = dim, simplex(1)
+
+    def sample(self, n, generator):
+        return self.line.sample(n * self.dim, generator).view(n, self.dim)
+
+    def score(self, x):
+        return self.line.score(x.reshape(-1, 1)).view_as(x)
+
+
+LAWS = {"corners": simplex, "independent coordinates": _Independent}
+DATA_SIZES = [200, 1000, 5000]
 MANY_DIMENSIONS = [1, 3, 8, 20]
+_WIDTHS = np.geomspace(0.25, 2.2, 10)
+
+
+def _errors_of(field, truth, x):
+    """The relative error of a field's score, and the least and the greatest of its errors along one direction."""
+    with torch.no_grad():
+        score = truth(x).double()
+        error = field(x) - score
+    root = torch.linalg.inv(torch.linalg.cholesky(score.T @ score))
+    along = torch.linalg.eigvalsh(root @ error.T @ error @ root.T)
+    return error.square().sum() / score.square().sum(), along[0], along[-1]
 
 
 @functools.cache
-def _errors_by_dimension(n_data):
-    """Relative score errors (estimates, dimensions): at Scott's h, at the best h, of a network trained by denoising."""
+def _errors_by_dimension(n_data, law):
+    """The errors (dimensions, fields, 3): of an affine field, of the estimate at its best h, of a denoiser's network."""
+    if law != "corners":
+        first = _errors_by_dimension(n_data, "corners")[:1]  # on the line the laws are one
     rows = []
-    for dim in MANY_DIMENSIONS:
-        p, generator = two_bumps(dim), seeded(dim)
-        data, test = p.sample(n_data, generator), p.sample(2000, generator)
+    for dim in MANY_DIMENSIONS if law == "corners" else MANY_DIMENSIONS[1:]:
+        p, generator = LAWS[law](dim), seeded(dim)
+        data, test = p.sample(n_data, generator), p.sample(1000, generator)
         model = ScoreNetwork(dim, width=64, generator=generator)
         loss = functools.partial(score_matching.denoising, sigma=0.5)
-        train(model, loss, 500, data=data, batch_size=256, generator=generator)
-        fields = [kernel_density(data, h).score for h in (mixtures.scott_bandwidth(data), *_CANDIDATES)]
-        scott, *others = (_error(field, p.score, test) for field in fields)
-        rows.append((scott, min(others), _error(model, p.score, test)))
-    return np.array(rows).T
+        train(model, loss, 800, data=data, batch_size=256, generator=generator)
+        estimates = [kernel_density(data, h).score for h in _WIDTHS]
+        best = min(estimates, key=lambda field: _error(field, p.score, test))
+        rows.append([_errors_of(field, p.score, test) for field in (_affine(data), best, model)])
+    rows = np.array(rows)
+    return rows if law == "corners" else np.concatenate([first, rows])
 
 
 @plots.styled
-def dimension(n_data: int = 1000) -> Figure:
-    """The error of the score against the dimension: the kernel density estimate's, and a trained network's."""
-    figure, ax = plots.canvas(height=3.8)
-    names = ("q, Scott’s h", "q, best h", "network")
-    colors = (plots.FAINT, plots.CONTRAST, plots.ESTIMATE)
-    lines = zip(_errors_by_dimension(n_data), colors, names, strict=True)
-    lowest = 0  # for the next label, so that none covers another
-    for error, color, name in sorted(lines, key=lambda line: line[0][-1]):
-        ax.loglog(MANY_DIMENSIONS, 100 * error, "o-", color=color)
-        y = max(100 * error[-1], lowest)
-        plots.label(ax, 21.5, y, name, color, ha="left", va="center", bbox=plots.PAPER)
-        lowest = 1.35 * y
+def dimension(n_data: int = 5000, law: str = "corners") -> Figure:
+    """The error of the score against the dimension: a straight line's, the estimate's, and a trained network's."""
+    figure, ax = plots.canvas(height=4)
+    errors = 100 * _errors_by_dimension(n_data, law).transpose(1, 2, 0)
+    names = ("affine field", "q, best h", "network")
+    colors = (plots.MUTED, plots.CONTRAST, plots.ESTIMATE)
+    for (error, least, greatest), color in zip(errors, colors, strict=True):
+        ax.fill_between(MANY_DIMENSIONS, least, greatest, color=color, alpha=0.15, linewidth=0)
+        ax.loglog(MANY_DIMENSIONS, error, "o-", color=color)
+    ax.set_ylim(2, 600)
+    _named(ax, 21.5, zip(errors[:, 0, -1], names, colors, strict=True))
     ax.axhline(100, color=plots.TRUTH, **plots.DOTTED)
     plots.label(ax, 1, 107, "no arrows at all", ha="left")
-    ax.set(xlim=(0.95, 45), ylim=(1, 250), xlabel="dimension d", ylabel="score error in %")
+    ax.set(xlim=(0.95, 45), xlabel="dimension d", ylabel="score error in %")
     ax.set_xticks(MANY_DIMENSIONS, map(str, MANY_DIMENSIONS))
-    ax.set_yticks([1, 10, 100], ["1", "10", "100"])
+    ax.set_yticks([3, 10, 30, 100, 300], ["3", "10", "30", "100", "300"])
     ax.minorticks_off()
-    plots.label(ax, 45, 170, f"{n_data} data", ha="right")
+    plots.label(ax, 45, 2.2, f"{n_data} data points", ha="right")
     return figure
 
 
