@@ -62,7 +62,7 @@ def _affine(data):
     return lambda x: (mean - x) @ precision
 
 
-def _named(ax, x, lines, gap=1.25):
+def _named(ax, x, lines, gap=1.32):
     """Names at the right ends of lines in a logarithmic picture, (height, name, color) each, none over another."""
     lowest, top = 0, ax.get_ylim()[1]
     for y, name, color in sorted(lines):
@@ -259,7 +259,7 @@ _CANDIDATES = np.geomspace(0.25, 1.5, 13)
 
 @functools.cache
 def _errors_by_rule(dim):
-    """Bandwidths and relative score errors (rules and an affine field, sample sizes), geometric means over data sets.
+    """Relative score errors and bandwidths (rules and an affine field, sample sizes), geometric means over data sets.
 
     The affine field's bandwidth is 1, and means nothing.
     """
@@ -278,10 +278,9 @@ def _errors_by_rule(dim):
                 mixtures.scott_bandwidth(data),
                 mixtures.silverman_bandwidth(data),
                 mixtures.cross_validated_bandwidth(data, _CANDIDATES),
-                min(_CANDIDATES, key=error),
             ]
-            affine = _error(_affine(data), p.score, test)
-            rows.append([*((h, error(h)) for h in chosen), (1, affine)])
+            tried = [(error(h), h) for h in (*chosen, *_CANDIDATES)]
+            rows.append([*tried[:3], min(tried), (_error(_affine(data), p.score, test), 1)])
         columns.append(np.exp(np.log(rows).mean(0)))
     return np.array(columns).transpose(2, 1, 0)
 
@@ -289,18 +288,18 @@ def _errors_by_rule(dim):
 @plots.styled
 def samples(rule: str = "Scott", dim: int = 1) -> Figure:
     """The error of the estimate's score against the number of data, and the bandwidth that a rule gives them."""
-    widths, (*errors, affine) = _errors_by_rule(dim)
+    errors, widths = _errors_by_rule(dim)
     row = RULES.index(rule)
     colors = [plots.ESTIMATE if name == rule else plots.MUTED for name in RULES]
+    names = ("Scott", "Silverman", "cross-val.", "best", "affine")
     figure, (ax, side) = plots.canvas(1, 2, height=3.6)
     ax.set_ylim(1, 180)
     side.set_ylim(0.25, 2)
-    ax.loglog(SAMPLE_SIZES, 100 * affine, color=plots.TRUTH, **plots.DOTTED)
-    plots.label(ax, 2700, 100 * affine[-1], "affine", ha="left", va="center")
-    for axes, lines, gap in ((ax, 100 * np.array(errors), 1.28), (side, widths[:-1], 1.12)):
-        axes.loglog(SAMPLE_SIZES, lines.T, color=plots.FAINT, linewidth=1)
+    ax.loglog(SAMPLE_SIZES, 100 * errors[-1], color=plots.TRUTH, **plots.DOTTED)
+    for axes, lines, gap in ((ax, 100 * errors, 1.28), (side, widths[:-1], 1.12)):
+        axes.loglog(SAMPLE_SIZES, lines[:4].T, color=plots.FAINT, linewidth=1)
         axes.loglog(SAMPLE_SIZES, lines[row], "o-", color=plots.ESTIMATE)
-        _named(axes, 2700, zip(lines[:, -1], ("Scott", "Silverman", "cross-val.", "best"), colors, strict=True), gap)
+        _named(axes, 2700, zip(lines[:, -1], names, [*colors, plots.TRUTH], strict=False), gap)
         axes.set(xlim=(25, 2400), xlabel="data points M")
         axes.set_xticks([100, 1000], ["100", "1000"])
         axes.minorticks_off()
@@ -353,7 +352,7 @@ def _errors_by_dimension(n_data, law):
         data, test = p.sample(n_data, generator), p.sample(1000, generator)
         model = ScoreNetwork(dim, width=64, generator=generator)
         loss = functools.partial(score_matching.denoising, sigma=0.5)
-        train(model, loss, 800, data=data, batch_size=256, generator=generator)
+        train(model, loss, 600, data=data, batch_size=256, generator=generator)
         estimates = [kernel_density(data, h).score for h in _WIDTHS]
         best = min(estimates, key=lambda field: _error(field, p.score, test))
         rows.append([_errors_of(field, p.score, test) for field in (_affine(data), best, model)])
