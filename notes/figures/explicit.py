@@ -189,7 +189,10 @@ def _watched(q, loss, shown, measured, errors):
 
 @functools.cache
 def _trained(bandwidth):
-    """A network trained on the estimate's score, with its errors against q and against p; and the error of q itself."""
+    """A network trained on the estimate's score, with its errors against q and against p; and those of others.
+
+    Against p that of q itself, then an affine field's against p and against q.
+    """
     q = kernel_density(_data(300), bandwidth)
     loss = functools.partial(score_matching.explicit, target_score=q.score)
 
@@ -197,36 +200,46 @@ def _trained(bandwidth):
         return _error(model, q.score, x), _error(model, MOONS.score, _fresh())
 
     measured = {*STEPS, *np.geomspace(2, STEPS[-1], 30).round().astype(int)}
-    return *_watched(q, loss, STEPS, measured, errors), _error(q.score, MOONS.score, _fresh())
+    line = _affine(_data(300))
+    others = _error(q.score, MOONS.score, _fresh()), *errors(line, q.sample(2000, seeded(4)))[::-1]
+    return *_watched(q, loss, STEPS, measured, errors), others
 
 
-def _field_and_curves(q, learned):
-    """A figure with the estimate's contours and score under a learned field; and axes for curves beside it."""
-    figure, (ax, side) = plots.canvas(1, 2, height=3.1, gridspec_kw={"width_ratios": [1.35, 1]})
+def _field_and_curves(q, learned, rows=1):
+    """A figure with the estimate's contours and score under a learned field; and axes for curves beside it, in rows."""
+    figure, axes = plots.canvas(rows, 2, height=3.3, squeeze=False, gridspec_kw={"width_ratios": [1.35, 1]})
+    ax = figure.add_subplot(axes[0, 0].get_gridspec()[:, 0])
+    for place in axes[:, 0]:
+        place.remove()
     arrow_field(ax, q, q.score, plots.FAINT)
     plots.arrows(ax, learned, EXTENT, 15, plots.ESTIMATE)
-    return figure, side
+    return figure, axes[:, 1]
 
 
 @plots.styled
 def training(step: int = 100, bandwidth: float = 0.2) -> Figure:
     """The learned field on the estimate's contours, and its distance to the estimate's score and to the truth."""
-    copies, (steps, to_q, to_p), floor = _trained(bandwidth)
-    figure, side = _field_and_curves(kernel_density(_data(300), bandwidth), copies[step])
+    copies, (steps, to_q, to_p), (floor, *lines) = _trained(bandwidth)
+    figure, sides = _field_and_curves(kernel_density(_data(300), bandwidth), copies[step], rows=2)
     seen = steps <= step
     place = np.maximum(steps, 5)
-    for error, color in ((to_q, plots.ESTIMATE), (to_p, plots.CONTRAST)):
-        side.loglog(place, error, color=color, alpha=0.25)
-        side.loglog(place[seen], error[seen], color=color)
-        side.loglog(place[seen][-1], error[seen][-1], "o", color=color)
-    side.axhline(floor, color=plots.CONTRAST, **plots.DOTTED)
-    y, side_of_line = (floor, "bottom") if floor > 1.5 * to_p[-1] else (0.88 * floor, "top")
-    plots.label(side, 1200, y, "q itself", plots.CONTRAST, ha="right", va=side_of_line)
-    plots.label(side, 1200, to_p[-1] * 1.12, "from p", plots.CONTRAST, ha="right")
-    plots.label(side, 6, 2e-4, "from q:\nthe loss", plots.ESTIMATE, ha="left")
-    side.set(xlim=(5, 1200), ylim=(1e-4, 3), xlabel="step", ylabel="relative divergence")
-    side.set_xticks([10, 100, 1000], ["10", "100", "1000"])
-    side.minorticks_off()
+    colors = (plots.CONTRAST, plots.ESTIMATE)
+    for side, error, line, color in zip(sides, (to_p, to_q), lines, colors, strict=True):
+        side.axhline(line, color=plots.TRUTH, **plots.DOTTED)
+        side.semilogx(place, error, color=color, alpha=0.25)
+        side.semilogx(place[seen], error[seen], color=color)
+        side.semilogx(place[seen][-1], error[seen][-1], "o", color=color)
+        side.set(xlim=(5, 1200))
+        side.set_xticks([10, 100, 1000], ["10", "100", "1000"])
+    of_p, of_q = sides
+    of_p.axhline(floor, color=plots.CONTRAST, **plots.DOTTED)
+    plots.label(of_p, 6, floor - 0.03, "q itself", plots.CONTRAST, ha="left", va="top")
+    plots.label(of_p, 1200, lines[0] + 0.03, "affine", ha="right")
+    plots.label(of_q, 1200, 1.2 * lines[1], "affine", ha="right")
+    of_p.set(ylim=(0, 1.4), ylabel="from p")
+    of_q.set(ylim=(2e-4, 2), yscale="log", xlabel="step", ylabel="from q: the loss")
+    for side in sides:
+        side.minorticks_off()
     return figure
 
 
@@ -406,7 +419,7 @@ def _learned_by(objective):
 @plots.styled
 def objectives(step: int = 100, objective: str = "implicit") -> Figure:
     """One field learned by three objectives, two of which never see it."""
-    figure, side = _field_and_curves(_estimate(), _learned_by(objective)[0][step])
+    figure, (side,) = _field_and_curves(_estimate(), _learned_by(objective)[0][step])
     for name in OBJECTIVES:
         steps, error = _learned_by(name)[1]
         chosen = name == objective
@@ -415,6 +428,10 @@ def objectives(step: int = 100, objective: str = "implicit") -> Figure:
         plots.label(side, CHECKED[-1], 1.1 * error[-1], name, color if chosen else plots.MUTED, ha="right")
         if chosen:
             side.semilogy(step, error[steps == step], "o", color=plots.ESTIMATE)
+    drawn = _estimate().sample(2000, seeded(4))
+    line = _error(_affine(_data(300)), _estimate().score, drawn)
+    side.axhline(line, color=plots.TRUTH, **plots.DOTTED)
+    plots.label(side, CHECKED[-1], 1.1 * line, "affine", ha="right")
     side.set(xlim=(0, 720), ylim=(1e-3, 2), xlabel="step", ylabel="relative divergence")
     side.minorticks_off()
     return figure
