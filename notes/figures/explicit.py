@@ -191,7 +191,7 @@ def _watched(q, loss, shown, measured, errors):
 def _trained(bandwidth):
     """A network trained on the estimate's score, with its errors against q and against p; and those of others.
 
-    Against p that of q itself, then an affine field's against p and against q.
+    Against p those of q itself and of an affine field, and against q that of another, each fitted to its own points.
     """
     q = kernel_density(_data(300), bandwidth)
     loss = functools.partial(score_matching.explicit, target_score=q.score)
@@ -200,8 +200,11 @@ def _trained(bandwidth):
         return _error(model, q.score, x), _error(model, MOONS.score, _fresh())
 
     measured = {*STEPS, *np.geomspace(2, STEPS[-1], 30).round().astype(int)}
-    line = _affine(_data(300))
-    others = _error(q.score, MOONS.score, _fresh()), *errors(line, q.sample(2000, seeded(4)))[::-1]
+    drawn = q.sample(2000, seeded(4))
+    others = (
+        *(_error(field, MOONS.score, _fresh()) for field in (q.score, _affine(_data(300)))),
+        _error(_affine(drawn), q.score, drawn),
+    )
     return *_watched(q, loss, STEPS, measured, errors), others
 
 
@@ -234,7 +237,7 @@ def training(step: int = 100, bandwidth: float = 0.2) -> Figure:
     of_p, of_q = sides
     of_p.axhline(floor, color=plots.CONTRAST, **plots.DOTTED)
     plots.label(of_p, 6, floor - 0.03, "q itself", plots.CONTRAST, ha="left", va="top")
-    plots.label(of_p, 1200, lines[0] + 0.03, "affine", ha="right")
+    plots.label(of_p, 1200, max(lines[0], to_p[-1]) + 0.06, "affine", ha="right")
     plots.label(of_q, 1200, 1.2 * lines[1], "affine", ha="right")
     of_p.set(ylim=(0, 1.4), ylabel="from p")
     of_q.set(ylim=(2e-4, 2), yscale="log", xlabel="step", ylabel="from q: the loss")
@@ -356,7 +359,7 @@ def _errors_of(field, truth, x):
 
 @functools.cache
 def _errors_by_dimension(n_data, law):
-    """The errors (dimensions, fields, 3): of an affine field, of the estimate at its best h, of a denoiser's network."""
+    """The errors (dimensions, fields, 3) of an affine field, of the estimate at its best h and of a trained network."""
     if law != "corners":
         first = _errors_by_dimension(n_data, "corners")[:1]  # on the line the laws are one
     rows = []
@@ -429,7 +432,7 @@ def objectives(step: int = 100, objective: str = "implicit") -> Figure:
         if chosen:
             side.semilogy(step, error[steps == step], "o", color=plots.ESTIMATE)
     drawn = _estimate().sample(2000, seeded(4))
-    line = _error(_affine(_data(300)), _estimate().score, drawn)
+    line = _error(_affine(drawn), _estimate().score, drawn)
     side.axhline(line, color=plots.TRUTH, **plots.DOTTED)
     plots.label(side, CHECKED[-1], 1.1 * line, "affine", ha="right")
     side.set(xlim=(0, 720), ylim=(1e-3, 2), xlabel="step", ylabel="relative divergence")
