@@ -17,7 +17,6 @@ __all__ = [
     "PLANE",
     "seeded",
     "on_first_axis",
-    "two_bumps",
     "simplex",
     "watershed",
     "share_left",
@@ -38,16 +37,10 @@ def on_first_axis(places: list[float], dim: int) -> torch.Tensor:
     return points
 
 
-def two_bumps(dim: int) -> GaussianMixture:
-    """Two unit Gaussians, 3 apart along the first axis of d dimensions."""
-    return GaussianMixture(on_first_axis([1.5, -1.5], dim), 1.0)
-
-
 def simplex(dim: int) -> GaussianMixture:
     """d + 1 unit Gaussians at the corners of a regular simplex around 0: the variance is 1 + 9/4 in every direction.
 
-    On the line these are two_bumps. In many dimensions the latter have one direction that is not Gaussian; this law
-    has none that is.
+    Two Gaussians far apart have, in many dimensions, one direction that is not Gaussian. This law has none that is.
     """
     last = torch.full((1, dim), (1 - (dim + 1) ** 0.5) / dim)
     corners = torch.cat([torch.eye(dim), last])
