@@ -254,7 +254,7 @@ def escape(step_size: float = 0.05) -> Figure:
         faster = exact / walked
         ax.loglog(ESCAPE_STEPS, faster, color=color)
         ax.loglog(step_size, faster[now], "o", color=color, markersize=9)
-        plots.label(ax, 0.0011, y, f"{mode} mode: left\n{_three(faster[now])} × as fast", color, ha="left")
+        plots.label(ax, 0.0011, y, f"out of the {mode} mode\n{_three(faster[now])} × as fast", color, ha="left")
     plots.label(ax, 0.0011, 1.3, "diffusion", plots.MUTED, ha="left")
     ax.set(ylim=(0.02, 5e5), ylabel="escape rate, walk : diffusion")
     side.axhline(TRUE_LEFT, color=plots.TRUTH, **plots.DOTTED)
