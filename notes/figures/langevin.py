@@ -249,7 +249,7 @@ def escape(step_size: float = 0.05) -> Figure:
     now = ESCAPE_STEPS.index(step_size)
     figure, (ax, side) = plots.canvas(1, 2, height=3.5)
     ax.axhline(1, color=plots.FAINT, **plots.DOTTED)
-    rows = [("narrow", plots.CONTRAST, 2e4), ("wide", plots.ESTIMATE, 0.035)]
+    rows = [("narrow", plots.CONTRAST, 2e3), ("wide", plots.ESTIMATE, 0.035)]
     for (mode, color, y), exact, walked in zip(rows, _times_by_diffusion(), times, strict=True):
         faster = exact / walked
         ax.loglog(ESCAPE_STEPS, faster, color=color)
