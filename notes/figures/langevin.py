@@ -249,12 +249,12 @@ def escape(step_size: float = 0.05) -> Figure:
     now = ESCAPE_STEPS.index(step_size)
     figure, (ax, side) = plots.canvas(1, 2, height=3.5)
     ax.axhline(1, color=plots.FAINT, **plots.DOTTED)
-    rows = [("narrow", plots.CONTRAST, 2e3), ("wide", plots.ESTIMATE, 0.035)]
+    rows = [("narrow", plots.CONTRAST, 2e4), ("wide", plots.ESTIMATE, 0.035)]
     for (mode, color, y), exact, walked in zip(rows, _times_by_diffusion(), times, strict=True):
         faster = exact / walked
         ax.loglog(ESCAPE_STEPS, faster, color=color)
         ax.loglog(step_size, faster[now], "o", color=color, markersize=9)
-        plots.label(ax, 0.0011, y, f"out of the {mode} mode\n{_three(faster[now])} × as fast", color, ha="left")
+        plots.label(ax, 0.0011, y, f"{mode} mode:\n{_three(faster[now])} × as fast", color, ha="left")
     plots.label(ax, 0.0011, 1.3, "diffusion", plots.MUTED, ha="left")
     ax.set(ylim=(0.02, 5e5), ylabel="escape rate, walk : diffusion")
     side.axhline(TRUE_LEFT, color=plots.TRUTH, **plots.DOTTED)
