@@ -210,7 +210,7 @@ SEPARATIONS = torch.arange(2.0, 10.1, 0.5).tolist()
 
 @functools.cache
 def _errors(weight):
-    """For q with that weight and p of equal weights, at each separation: KL, error of the score, and gap of q."""
+    """For q with that weight and p of equal weights, at each separation: KL, error in the score, and gap of q."""
     grid = torch.linspace(-12, 12, 4_801, dtype=torch.float64)
     rows = []
     for separation in SEPARATIONS:
@@ -224,7 +224,7 @@ def _errors(weight):
 
 @plots.styled
 def blind(separation: float = 8.0, weight: float = 0.75) -> Figure:
-    """Above, p of equal weights and q of ``weight``; below, their divergence, the error of the score and q's gap."""
+    """Above, p of equal weights and q of ``weight``; below, their divergence, the error in the score and q's gap."""
     figure, (ax, below) = plots.canvas(2, 1, height=5.6, gridspec_kw={"height_ratios": [1, 1.7]})
     cast.line_axes(ax, xlim=(-8.5, 8.5), ylim=(0, 0.52))
     grid = torch.linspace(-8.5, 8.5, 601)
@@ -235,7 +235,7 @@ def blind(separation: float = 8.0, weight: float = 0.75) -> Figure:
     divergence, error, gap = _errors(weight)
     lines = [
         (divergence, "divergence KL(p ‖ q)", plots.CONTRAST, {}),
-        (error, "error of the score", plots.ESTIMATE, {}),
+        (error, "error in the score", plots.ESTIMATE, {}),
         (gap, "gap λ of q", plots.MUTED, {"linestyle": (0, (3, 1.5))}),
     ]
     now = SEPARATIONS.index(separation)
