@@ -167,8 +167,8 @@ def constant(theta: float = 0.35, sigma: float = 0.3) -> Figure:
     side.plot([theta] * 2, [explicit[at], denoising[at]], "o-", color=plots.TRUTH, linewidth=2.5, markersize=5)
     head, top = 1.06 * denoising.max(), 1.3 * denoising.max()  # the number stands above every curve
     side.plot([theta] * 2, [denoising[at], head], color=plots.TRUTH, **plots.DOTTED)
-    ha = "left" if theta < 0.15 else "right" if theta > 0.85 else "center"
-    plots.label(side, theta, head, f"{difference[at]:.6f}", ha=ha)
+    ha, shift = ("left", 0.02) if theta < 0.15 else ("right", -0.02) if theta > 0.85 else ("center", 0)
+    plots.label(side, theta + shift, head, f"{difference[at]:.6f}", ha=ha)
     plots.label(side, 0.02, 0.93, "$J_{DSM}$", plots.CONTRAST, ha="left", transform=side.transAxes)
     plots.label(side, 0.17, 0.93, "$J_{ESM}$", plots.ESTIMATE, ha="left", transform=side.transAxes)
     plots.label(side, 0.99, 0.93, f"C = {number[0]:.6f}", ha="right", transform=side.transAxes)
@@ -287,9 +287,12 @@ def training(step: int = 100, sigma: float = 0.2, weighted: bool = False) -> Fig
     side.plot(steps, smooth, color=plots.ESTIMATE, alpha=0.3)
     side.plot(steps[steps <= place], smooth[steps <= place], color=plots.ESTIMATE)
     side.plot(place, smooth[place - 10], "o", color=plots.ESTIMATE)
+    start = 1 / sigma**2  # a running mean begins below it
+    side.axhline(start, color=plots.FAINT, **plots.DOTTED)
     side.axhline(floor, color=plots.TRUTH, **plots.DOTTED)
+    plots.label(side, 1000, 1.08 * start, f"no arrows: {start:.3g}", plots.MUTED, ha="right", va="bottom")
     plots.label(side, 1000, 0.9 * floor, f"floor C = {floor:.3g}", ha="right", va="top")
-    side.set(xlim=(0, 1000), ylim=(0, None), xlabel="step", ylabel="loss")
+    side.set(xlim=(0, 1000), ylim=(0, 1.3 * start), xlabel="step", ylabel="loss")
     return figure
 
 
@@ -354,7 +357,7 @@ def sigma(sigma: float = 0.2, n_pairs: int = 3000) -> Figure:
         side.loglog(sigma, error[at], "o", color=color)
         ink = plots.MUTED if color == plots.FAINT else color
         plots.label(side, place, 1.03, name, ink, ha="left", transform=side.transAxes, va="baseline")
-    side.set(xlim=(0.045, 0.9), ylim=(0.05, 400), xlabel="noise σ", ylabel="error in %")
+    side.set(xlim=(0.045, 0.9), ylim=(0.05, 1000), xlabel="noise σ", ylabel="error in %")
     side.set_xticks([0.05, 0.1, 0.2, 0.5], ["0.05", "0.1", "0.2", "0.5"])
     side.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     side.minorticks_off()
@@ -534,6 +537,7 @@ def annealed(level: int = 20) -> Figure:
         plots.plane(ax, extent)
         plots.contours(ax, law, extent, 120)
         plots.particles(ax, walk[level], plots.colours_by_start(walk[0]), 4)
+        words += f", {100 * _left(walk[level]):.0f} % left"
         ax.set_xlabel(words, color=plots.CONTRAST if walk is plain else plots.ESTIMATE)
     side, levels = axes["shares"], np.arange(LEVELS + 1)
     exact = [_left(PLANE.smoothed(scale).sample(40_000, seeded(3))) for scale in SCALES]
@@ -542,9 +546,8 @@ def annealed(level: int = 20) -> Figure:
         shares = _left(walk)
         side.plot(levels, shares, color=color)
         side.plot(level, shares[level], "o", color=color)
-        plots.label(side, LEVELS + 0.4, shares[-1] - 0.02, f"{100 * shares[level]:.0f} %", color, ha="left")
     plots.label(side, 1.2, exact[0] + 0.03, "$p_{σ}$, exact", ha="left")
-    side.set(xlim=(0, LEVELS + 2), ylim=(0, 0.6), xlabel="level", ylabel="share left")
+    side.set(xlim=(0, LEVELS + 0.3), ylim=(0, 0.6), xlabel="level", ylabel="share left")
     side.set_xticks([0, 5, 10, 15, 20])
     side.set_yticks([0, 0.2, 0.4], ["0", "20 %", "40 %"])
     return figure
