@@ -400,9 +400,9 @@ def leave_one_out_score_matching(data: torch.Tensor, bandwidths: torch.Tensor | 
 
     .. math::
 
-       J(h) &= \frac1M \sum_m \bigl[ \nabla \cdot s_{-m}(x_m) + \tfrac12 \lVert s_{-m}(x_m) \rVert^2 \bigr] \\
-       &= \frac{1}{M h^4} \sum_m \Bigl[ \sum_{k \ne m} r_{mk} \lVert x_k - x_m \rVert^2
-       - \tfrac12 \lVert \bar{x}_m - x_m \rVert^2 \Bigr] - \frac{d}{h^2}
+       J(h) &= \frac1M \sum_m \bigl[ \nabla \cdot s_{-m} + \tfrac12 \lVert s_{-m} \rVert^2 \bigr](x_m) \\
+       &= \frac{1}{M h^4} \sum_m \sum_{k \ne m} r_{mk} \lVert x_k - x_m \rVert^2 \\
+       &\quad - \frac{1}{2 M h^4} \sum_m \lVert \bar{x}_m - x_m \rVert^2 - \frac{d}{h^2}
 
     Here :math:`s_{-m}` is the score of the estimate without :math:`x_m`, :math:`r_{mk}` are the responsibilities of its
     kernels at :math:`x_m`, and :math:`\bar{x}_m = \sum_k r_{mk}\, x_k`. Over independent data from p the mean of
