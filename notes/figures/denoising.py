@@ -540,7 +540,9 @@ def annealed(level: int = 20) -> Figure:
         words += f", {100 * _left(walk[level]):.0f} % left"
         ax.set_xlabel(words, color=plots.CONTRAST if walk is plain else plots.ESTIMATE)
     side, levels = axes["shares"], np.arange(LEVELS + 1)
-    exact = [_left(PLANE.smoothed(scale).sample(40_000, seeded(3))) for scale in SCALES]
+    divide = round(watershed(PLANE), 1)
+    laws = [PLANE.smoothed(scale) for scale in SCALES]
+    exact = [(law.weights * torch.special.ndtr((divide - law.means[:, 0]) / law.stds)).sum() for law in laws]
     side.plot(levels[1:], exact, color=plots.TRUTH, **plots.DOTTED)
     for walk, color in ((plain, plots.CONTRAST), (path, plots.ESTIMATE)):
         shares = _left(walk)
