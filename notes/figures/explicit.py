@@ -62,6 +62,14 @@ def _affine(data):
     return lambda x: (mean - x) @ precision
 
 
+@functools.cache
+def _affine_from_q(bandwidth):
+    """The relative divergence from the score of an estimate of an affine field that is fitted to points of it."""
+    q = kernel_density(_data(300), bandwidth)
+    drawn = q.sample(2000, seeded(4))
+    return _error(_affine(drawn), q.score, drawn)
+
+
 def _named(ax, x, lines, gap=1.32):
     """Names at the right ends of lines in a logarithmic picture, (height, name, color) each, none over another."""
     lowest, top = 0, ax.get_ylim()[1]
@@ -200,11 +208,8 @@ def _trained(bandwidth):
         return _error(model, q.score, x), _error(model, MOONS.score, _fresh())
 
     measured = {*STEPS, *np.geomspace(2, STEPS[-1], 30).round().astype(int)}
-    drawn = q.sample(2000, seeded(4))
-    others = (
-        *(_error(field, MOONS.score, _fresh()) for field in (q.score, _affine(_data(300)))),
-        _error(_affine(drawn), q.score, drawn),
-    )
+    others = [_error(field, MOONS.score, _fresh()) for field in (q.score, _affine(_data(300)))]
+    others.append(_affine_from_q(bandwidth))
     return *_watched(q, loss, STEPS, measured, errors), others
 
 
@@ -431,8 +436,7 @@ def objectives(step: int = 100, objective: str = "implicit") -> Figure:
         plots.label(side, CHECKED[-1], 1.1 * error[-1], name, color if chosen else plots.MUTED, ha="right")
         if chosen:
             side.semilogy(step, error[steps == step], "o", color=plots.ESTIMATE)
-    drawn = _estimate().sample(2000, seeded(4))
-    line = _error(_affine(drawn), _estimate().score, drawn)
+    line = _affine_from_q(0.3)
     side.axhline(line, color=plots.TRUTH, **plots.DOTTED)
     plots.label(side, CHECKED[-1], 1.1 * line, "affine", ha="right")
     side.set(xlim=(0, 720), ylim=(1e-3, 2), xlabel="step", ylabel="relative divergence")
