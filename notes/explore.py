@@ -8,6 +8,7 @@ import inspect
 import io
 import itertools
 import math
+import numbers
 import os
 import sys
 from collections.abc import Callable
@@ -40,27 +41,40 @@ class play:
         The first value and the last.
     step : float
         Positive, and a whole number of them leads from one to the other.
+    label : callable, optional
+        From a value to its words, as they stand beside the slider; without it the number itself.
+    starts : bool
+        Whether, on the website, it plays once by itself when its picture is in view.
 
     Raises
     ------
     TypeError, ValueError
-        What is no number; a step that does not lead from start to stop.
+        What is no number; a step that does not lead from start to stop; a label that is no function, or returns no
+        words.
 
     Examples
     --------
     >>> from notes.explore import play
     >>> play(0, 1, 0.25).values
     [0, 0.25, 0.5, 0.75, 1]
+    >>> play(0, 1, 0.5, label="{:.0%}".format).labels
+    ['0%', '50%', '100%']
     """
 
     start: float
     stop: float
     step: float = 1
+    label: Callable[[float], str] | None = dataclasses.field(default=None, kw_only=True)
+    starts: bool = dataclasses.field(default=False, kw_only=True)
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            check.real(f"{field.name} of play", value)
+        for name in ("start", "stop", "step"):
+            check.real(f"{name} of play", getattr(self, name))
+        if not (self.label is None or callable(self.label)):
+            kind = type(self.label).__name__
+            raise TypeError(f"label of play must be a function from a value to its words, got {kind} {self.label!r}")
+        if not isinstance(self.starts, bool):
+            raise TypeError(f"starts of play must be True or False, got {self.starts!r}")
         steps = (self.stop - self.start) / self.step if self.step > 0 else 0
         if round(steps) < 1 or abs(steps - round(steps)) > 1e-6:
             raise ValueError(
@@ -75,21 +89,42 @@ class play:
         inner = [round(self.start + i * self.step, digits) for i in range(1, n_steps)]
         return [self.start, *inner, self.stop]
 
+    @property
+    def labels(self) -> list[str]:
+        labels = [_label(value) if self.label is None else self.label(value) for value in self.values]
+        for value, label in zip(self.values, labels, strict=True):
+            if not isinstance(label, str):
+                raise TypeError(f"label of play must return words, got {type(label).__name__} {label!r} for {value}")
+        return labels
+
 
 @dataclasses.dataclass(frozen=True)
 class _Control:
     name: str
-    kind: str  # range, play or checkbox
+    kind: str  # range, choice, play or checkbox
     labels: list
     values: list
     default: int
+    starts: bool = False
 
     @property
     def title(self):
         return self.name.replace("_", " ")
 
+    @property
+    def interval(self):
+        """Milliseconds from one frame of a play to the next: 15 a second, and less often where there are few frames."""
+        return round(1000 / min(15, max(4, len(self.values) / 2)))
+
+    @property
+    def moves(self):
+        """The values that one move leads to from the default: another choice, or the next stop on either side."""
+        others = [at for at in range(len(self.values)) if at != self.default]
+        return others if self.kind == "choice" else [at for at in others if abs(at - self.default) == 1]
+
     def for_site(self):
-        return {key: getattr(self, key) for key in ("name", "title", "kind", "labels", "default")}
+        described = {key: getattr(self, key) for key in ("name", "title", "kind", "labels", "default")}
+        return described | ({"interval": self.interval, "starts": self.starts} if self.kind == "play" else {})
 
 
 def explore(figure: Callable[..., Figure], /, *, alt: str, **controls: Any) -> None:
@@ -104,8 +139,13 @@ def explore(figure: Callable[..., Figure], /, *, alt: str, **controls: Any) -> N
     alt : str
         What is seen in the default state, for those who do not see it.
     **controls : list, dict, bool or play
-        By parameter, after ``ipywidgets.interact``: a list, of numbers or of names, is a slider over its values, a dict
-        a slider over its labels, a bool a checkbox, ``play(start, stop, step)`` a slider with a play button.
+        By parameter, after ``ipywidgets.interact``:
+
+        * a list of numbers is a slider over them, any other list a row of buttons that are all seen;
+        * a dict is a row of buttons with its keys' names; where its values are numbers that rise or fall and some key
+          holds a digit, as in ``{"1 step": 1, "10³ steps": 1000}``, they are the stops of a slider;
+        * a bool is a checkbox;
+        * ``play(start, stop, step)`` is a slider with a play button.
 
     Raises
     ------
@@ -157,9 +197,8 @@ def _neighbours(controls):
     """The states that are one move of a control away from the defaults, each with that control."""
     default = tuple(c.default for c in controls)
     for position, control in enumerate(controls):
-        for at in (control.default - 1, control.default + 1):
-            if 0 <= at < len(control.values):
-                yield control, (*default[:position], at, *default[position + 1 :])
+        for at in control.moves:
+            yield control, (*default[:position], at, *default[position + 1 :])
 
 
 def png(figure: Figure) -> bytes:
@@ -211,26 +250,40 @@ def _control(figure, parameters, name, given):
     if isinstance(given, bool):
         kind, labels, values = "checkbox", ["off", "on"], [False, True]
     elif isinstance(given, play):
-        kind, labels, values = "play", [_label(v) for v in given.values], given.values
+        kind, labels, values = "play", given.labels, given.values
     elif isinstance(given, dict):
-        kind, labels, values = "range", [str(label) for label in given], list(given.values())
+        labels, values = [str(label) for label in given], list(given.values())
+        kind = "range" if _are_stops(labels, values) else "choice"
     elif isinstance(given, list):
-        kind, labels, values = "range", [_label(v) for v in given], given
+        kind, labels, values = "range" if _are_numbers(given) else "choice", [_label(v) for v in given], given
     else:
         raise TypeError(f"control {name!r} must be a list, a dict, a bool or play(…), got {type(given).__name__}")
     if len(values) < 2:
         raise ValueError(f"control {name!r} needs at least two values, got {len(values)}: with fewer, nothing moves")
     if len(set(labels)) < len(labels):
         raise ValueError(f"control {name!r} has two values with one label: {', '.join(labels)}")
+    control = _Control(name, kind, labels, values, 0, kind == "play" and given.starts)
     default = parameters[name].default
     if default is inspect.Parameter.empty:
-        return _Control(name, kind, labels, values, int(given) if kind == "checkbox" else 0)
+        return dataclasses.replace(control, default=int(given) if kind == "checkbox" else 0)
     matches = [i for i, value in enumerate(values) if _same(value, default)]
     if not matches:
         raise ValueError(
             f"control {name!r} lacks the default of {_name(figure)}, {default!r}, among {', '.join(labels)}"
         )
-    return _Control(name, kind, labels, values, matches[0])
+    return dataclasses.replace(control, default=matches[0])
+
+
+def _are_numbers(values):
+    return all(isinstance(value, numbers.Real) and not isinstance(value, bool) for value in values)
+
+
+def _are_stops(labels, values):
+    """Whether a dict is a scale: numbers in order, of which the labels tell."""
+    if not _are_numbers(values) or not any(character.isnumeric() for label in labels for character in label):
+        return False
+    steps = [after - before for before, after in itertools.pairwise(values)]
+    return all(step > 0 for step in steps) or all(step < 0 for step in steps)
 
 
 def _same(value, default):
@@ -243,8 +296,7 @@ def _same(value, default):
 def _label(value):
     if isinstance(value, bool):
         return "on" if value else "off"
-    text = f"{value:g}" if isinstance(value, int | float) else str(value)
-    return text.replace("-", "−") if isinstance(value, int | float) else text
+    return f"{value:g}".replace("-", "−") if isinstance(value, numbers.Real) else str(value)
 
 
 def _for_site(figure, controls, draw, default, alt):
@@ -294,26 +346,27 @@ class _Live:
         return self.box._repr_mimebundle_() | {"image/png": base64.b64encode(first).decode(), "text/plain": self.alt}
 
     def _row(self, position, control):
-        style = {"description_width": "initial"}
+        named, style = {"description": control.title, "tooltip": control.title}, {"description_width": "initial"}
         if control.kind == "checkbox":
-            widget = ipywidgets.Checkbox(
-                value=control.values[control.default], description=control.title, tooltip=control.title, indent=False
-            )
+            widget = ipywidgets.Checkbox(value=control.values[control.default], **named, indent=False)
             widget.observe(lambda change: self._move(position, int(change["new"])), "value")
             return widget
-        widget = ipywidgets.SelectionSlider(
-            options=control.labels,
-            index=control.default,
-            description=control.title,
-            tooltip=control.title,
-            style=style,
-            layout={"width": "100%", "max_width": "480px"},
-        )
+        options = {"options": control.labels, "index": control.default}
+        if control.kind == "choice":
+            style["button_width"] = "auto"  # wide enough for its name
+            widget = ipywidgets.ToggleButtons(**options, **named, style=style)
+        else:
+            wide = {"width": "100%", "max_width": "480px"}
+            widget = ipywidgets.SelectionSlider(**options, **named, style=style, layout=wide)
         widget.observe(lambda change: self._move(position, change["new"]), "index")
         if control.kind != "play":
             return widget
         button = ipywidgets.Play(
-            min=0, max=len(control.values) - 1, value=control.default, interval=250, tooltip=f"play {control.title}"
+            min=0,
+            max=len(control.values) - 1,
+            value=control.default,
+            interval=control.interval,
+            tooltip=f"play {control.title}",
         )
         ipywidgets.jslink((button, "value"), (widget, "index"))
         return ipywidgets.HBox([button, widget])

@@ -81,6 +81,7 @@ class Widgets:
         (self.image,) = self.of(ipywidgets.Image)
         (self.message,) = self.of(ipywidgets.HTML)
         self.sliders = {slider.description: slider for slider in self.of(ipywidgets.SelectionSlider)}
+        self.choices = {choice.description: choice for choice in self.of(ipywidgets.ToggleButtons)}
         self.checkboxes = {checkbox.description: checkbox for checkbox in self.of(ipywidgets.Checkbox)}
 
     def _within(self, widget):
@@ -217,6 +218,27 @@ def test_play_includes_its_end_and_rounds_its_steps(given, values):
     assert given.values == values
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"label": "{:g} steps"}, TypeError, "^label of play must be a function .* got str"),
+        ({"label": lambda value: value}, TypeError, "^label of play must return words, got int 0 for 0"),
+        ({"label": lambda value: f"{value // 2}"}, ValueError, "'height' has two values with one label: 0, 0, 1"),
+        ({"starts": 1}, TypeError, "^starts of play must be True or False, got 1"),
+    ],
+)
+def test_a_play_with_words_or_a_start_of_no_use_is_refused(anywhere, options, error, message):
+    with pytest.raises(error, match=message):
+        explore(lambda height=1: line(height), alt="A line", height=play(0, 2, **options))
+    assert anywhere == []
+
+
+def test_a_play_says_its_values_in_the_words_given(site):
+    power = play(-1, 1, label=lambda exponent: f"10{'⁻' * (exponent < 0)}{'⁰¹'[abs(exponent)]} steps")
+    explore(lambda height=1: line(height), alt="A line", height=power)
+    assert site[0][MIME]["controls"][0]["labels"] == ["10⁻¹ steps", "10⁰ steps", "10¹ steps"]
+
+
 @pytest.mark.parametrize("step", [1e-3, 1e-7, 1e-11, 1e-15])
 def test_play_takes_steps_of_any_size(step):
     assert play(0, 3 * step, step).values == pytest.approx([0, step, 2 * step, 3 * step], rel=1e-9, abs=0)
@@ -247,6 +269,7 @@ def test_play_finds_a_default_that_a_sum_of_steps_would_miss(shown):
         ({"height": [1, 2]}, ["1", "2"]),
         ({"height": [1.0, 2.5, 0.0005]}, ["1", "2.5", "0.0005"]),
         ({"height": [1, -2]}, ["1", "−2"]),
+        ({"height": [np.float32(1), np.float32(0.5)]}, ["1", "0.5"]),
         ({"height": {"low": 1, "high": 9}}, ["low", "high"]),
         ({"height": play(0, 2)}, ["0", "1", "2"]),
         ({"thick": True}, ["off", "on"]),
@@ -395,17 +418,32 @@ class TestSite:
         assert (data["width"], data["height"]) == (40, 32)
         described = [[c[key] for key in ("name", "title", "kind", "labels", "default")] for c in data["controls"]]
         assert described == [
-            ["step_size", "step size", "range", ["small", "large"], 1],
+            ["step_size", "step size", "choice", ["small", "large"], 1],
             ["time", "time", "play", ["0", "1", "2"], 1],
             ["noise", "noise", "checkbox", ["off", "on"], 0],
         ]
 
     @pytest.mark.parametrize(
         ("control", "kind", "default"),
-        [([1, 2], "range", 0), ({"a": 1, "b": 2}, "range", 0), (play(1, 2), "play", 0), (True, "checkbox", 1)],
+        [
+            ([1, 2], "range", 0),
+            ([3, 1.5, np.float32(2)], "range", 0),
+            ([True, False], "choice", 0),
+            ([1, "two"], "choice", 0),
+            ({"low": 1, "high": 2}, "choice", 0),
+            ({"1 step": 1, "many": 2}, "range", 0),
+            ({"10³": 2, "1": 1}, "range", 0),
+            ({"½": 1, "one": 2}, "range", 0),
+            ({"1": 1, "3": 3, "2": 2}, "choice", 0),
+            ({"x₁": False, "x₂": True}, "choice", 0),
+            (play(1, 2), "play", 0),
+            (True, "checkbox", 1),
+        ],
     )
     def test_the_kind_of_a_control_is_that_of_what_was_given(self, site, control, kind, default):
-        explore(lambda height: line(height), alt="A line", height=control)
+        values = list(control.values()) if isinstance(control, dict) else control
+        seen = values.index if isinstance(values, list) else float  # each value has a picture
+        explore(lambda height: line(1 + seen(height)), alt="A line", height=control)
         (described,) = site[0][MIME]["controls"]
         assert (described["kind"], described["default"]) == (kind, default)
 
@@ -430,6 +468,20 @@ class TestSite:
         with pytest.raises(ValueError, match=r"'height' is dead: .*'5' to '(1|9)'"):
             explore(figure, alt="A line", slope=[0.5, 2], height=[1, 5, 9])
         assert site == []
+
+    def test_each_choice_is_one_move_away(self, site):
+        with pytest.raises(ValueError, match=r"'height' is dead: .*'low' to 'none'"):
+            explore(lambda height=1: line(height), alt="A line", height={"low": 1, "high": 9, "none": 1})
+        assert site == []
+
+    @pytest.mark.parametrize(("stop", "a_second"), [(2, 4), (6, 4), (15, 8), (23, 12), (29, 15), (40, 15)])
+    def test_play_has_a_pace_and_starts_by_itself_where_it_is_told_to(self, site, stop, a_second):
+        described = []
+        for options in ({}, {"starts": True}):
+            explore(lambda height=1: line(height / 5), alt="A line", height=play(0, stop, **options))
+            described.append(site[-1][MIME]["controls"][0])
+        assert [control["starts"] for control in described] == [False, True]
+        assert [1000 / control["interval"] for control in described] == pytest.approx([a_second] * 2, rel=0.01)
 
     def test_a_control_may_rest_away_from_the_defaults(self, site):
         def figure(height=1, slope=0.5):
@@ -559,9 +611,24 @@ class TestLive:
         assert (layout.width, layout.max_width) == ("100%", "480px")
         assert not widgets.checkboxes["thick"].indent  # in line with the picture
 
-    def test_play_takes_four_steps_a_second(self, shown):
-        explore(line, alt="A line", height=play(1, 3))
-        assert Widgets(shown[0]).of(ipywidgets.Play)[0].interval == 250
+    @pytest.mark.parametrize(("stop", "interval"), [(2, 250), (60, 67)])
+    def test_play_has_the_pace_of_the_website_and_waits_to_be_pressed(self, shown, stop, interval):
+        explore(line, alt="A line", height=play(0, stop, starts=True))
+        (button,) = Widgets(shown[0]).of(ipywidgets.Play)
+        assert (button.interval, button.playing) == (interval, False)
+
+    def test_a_choice_is_a_row_of_buttons_that_are_all_seen(self, shown):
+        explore(lambda height=9: line(height), alt="A line", height={"low": 1, "a name of some length": 9, "mid": 5})
+        widgets = Widgets(shown[0])
+        choice = widgets.choices["height"]
+        assert (choice.options, choice.index) == (("low", "a name of some length", "mid"), 1)
+        assert (choice.tooltip, choice.style.button_width, choice.style.description_width) == (
+            "height",
+            "auto",
+            "initial",
+        )
+        choice.index = 2
+        assert widgets.image.value == png(line(5))
 
     def test_no_change_of_a_checkbox_but_that_of_its_value_is_a_move(self, shown):
         counted = Counted(lambda thick=False: line(thick=thick))
@@ -573,8 +640,9 @@ class TestLive:
         assert widgets.message.value == ""
 
     def test_controls_stand_in_the_order_given(self, shown):
-        explore(line, alt="A line", slope=[0, 0.5], height=[1, 5])
-        assert list(Widgets(shown[0]).sliders) == ["slope", "height"]
+        explore(line, alt="A line", slope={"flat": 0, "steep": 0.5}, thick=True, height=[1, 5])
+        described = [getattr(widget, "description", None) for widget in Widgets(shown[0]).box.children]
+        assert described == [None, "slope", "thick", "height", ""]
 
     def test_a_figure_drawn_before_is_not_drawn_again(self, shown):
         counted = Counted()
