@@ -37,6 +37,6 @@ class MimeRenderer:
         folder.mkdir(parents=True, exist_ok=True)
         names = []
         for frame in map(base64.b64decode, figure.pop("frames")):
-            names.append(f"frame-{hashlib.sha256(frame).hexdigest()[:16]}.png")
+            names.append(f"frame-{hashlib.sha256(frame).hexdigest()[:16]}.webp")
             (folder / names[-1]).write_bytes(frame)
         return [FigureNode(figure=figure, frames=names)]
