@@ -102,7 +102,7 @@ def main():
         first, second = (built(Path(name) / word) for word in ("one", "two"))
         one, two = site(first), site(second)
         unlike = sorted(file for file in one.keys() | two.keys() if one.get(file) != two.get(file))
-        pictures = sum(file.endswith(".png") for file in one)
+        pictures = sum(file.endswith((".png", ".webp")) for file in one)
         print(f"{len(one)} files, {pictures} of them pictures: {len(unlike)} differ", *unlike, flush=True)
         alone = with_one_thread(first)
         counts, rows = [], []

@@ -107,16 +107,16 @@ class Figure:
 
     def __init__(self, driver, root):
         self.driver, self.root = driver, root
-        self.inputs = root.find_elements(By.TAG_NAME, "input")
-        self.id, self.frames, self.names, self.labels = driver.execute_script(
-            """const root = arguments[0], inputs = [...root.querySelectorAll("input")];
+        self.id, self.frames, self.names, self.labels, self.inputs = driver.execute_script(
+            """const root = arguments[0], controls = [...root.querySelectorAll(".explore-control")];
             return [
               root.closest("figure").id,
               root.dataset.frames.split(/\\s+/),
-              inputs.map((input) => input.dataset.name),
-              inputs.map((input) => input.type === "range" ? JSON.parse(input.dataset.labels) : ["off", "on"])]""",
+              controls.map((control) => control.dataset.name),
+              controls.map((control) => JSON.parse(control.dataset.labels)),
+              controls.map((control) => [...control.querySelectorAll("input")])]""",
             root,
-        )
+        )  # a slider or a checkbox is one input, a choice one for each of its values
 
     @property
     def image(self):
@@ -126,12 +126,18 @@ class Figure:
     def play(self):
         return next(iter(self.root.find_elements(By.CSS_SELECTOR, ".explore-play")), None)
 
+    def tool(self, name):
+        return self.root.find_element(By.CSS_SELECTOR, f".explore-tools .explore-{name}")
+
+    def badge(self):
+        return self.root.find_element(By.CSS_SELECTOR, ".explore-badge").text
+
     def state(self):
         """The index of each control's value."""
         return self.driver.execute_script(
-            """return [...arguments[0].querySelectorAll("input")]
-              .map((input) => input.type === "checkbox" ? +input.checked : +input.value)""",
-            self.root,
+            """return arguments[0].map((inputs) => inputs.length > 1 ? inputs.findIndex((input) => input.checked)
+              : inputs[0].type === "checkbox" ? +inputs[0].checked : +inputs[0].value)""",
+            self.inputs,
         )
 
     def frame(self, state):
@@ -153,8 +159,8 @@ class Figure:
         """What is said of each control's value: beside it, to a screen reader, and in the picture's description."""
         return self.driver.execute_script(
             """const root = arguments[0], alt = root.querySelector("img").alt;
-            return [...root.querySelectorAll("input")].map((input) => {
-              const control = input.closest(".explore-control"), title = control.querySelector("span").textContent;
+            return [...root.querySelectorAll(".explore-control")].map((control) => {
+              const input = control.querySelector("input"), title = control.querySelector("span").textContent;
               const beside = control.querySelector("output")?.textContent ?? null;
               return [beside, input.getAttribute("aria-valuetext"), alt.includes(`${title} ${arguments[1].shift()}`)];
             })""",
@@ -175,7 +181,7 @@ class Figure:
         )
         spoken = [
             [labels[value]] * 2 if is_slider(item) else [None, None]
-            for item, labels, value in zip(self.inputs, self.labels, state, strict=True)
+            for (item, *_), labels, value in zip(self.inputs, self.labels, state, strict=True)
         ]
         assert self.said() == [[*words, True] for words in spoken]
 
@@ -198,13 +204,19 @@ def place(driver, slider, value):
 
 
 def by_mouse(figure, at, value):
-    """Set a control by mouse: a click on the checkbox, or the slider's thumb dragged to its value."""
-    driver, item = figure.driver, figure.inputs[at]
+    """Set a control by mouse: a click on the checkbox or the choice, or the slider's thumb dragged to its value."""
+    driver, item = figure.driver, _target(figure, at, value)
     figure.scroll_to(item)
     if not is_slider(item):
         ActionChains(driver, duration=0).click(item).perform()
         return
     drag(driver, place(driver, item, figure.state()[at]), place(driver, item, value))
+
+
+def _target(figure, at, value):
+    """What a reader aims at to give a control a value: the label of a choice, else the only input."""
+    inputs = figure.inputs[at]
+    return inputs[value].find_element(By.XPATH, "..") if len(inputs) > 1 else inputs[0]
 
 
 def drag(driver, start, *points, hold=0):
@@ -220,8 +232,8 @@ def drag(driver, start, *points, hold=0):
 
 
 def by_touch(figure, at, value):
-    """Set a control by finger: a tap on the checkbox, or the slider's thumb dragged to its value."""
-    driver, item = figure.driver, figure.inputs[at]
+    """Set a control by finger: a tap on the checkbox or the choice, or the slider's thumb dragged to its value."""
+    driver, item = figure.driver, _target(figure, at, value)
     figure.scroll_to(item)
     if not is_slider(item):
         box = driver.execute_script("return arguments[0].getBoundingClientRect().toJSON()", item)
@@ -237,14 +249,16 @@ def by_touch(figure, at, value):
 
 
 def by_keyboard(figure, at, value):
-    """Set a control by its keys: the space bar, or as many arrow keys as there are steps."""
-    item = figure.inputs[at]
-    figure.driver.execute_script("arguments[0].focus()", item)
-    if is_slider(item):
-        steps = value - figure.state()[at]
-        item.send_keys((Keys.ARROW_RIGHT if steps > 0 else Keys.ARROW_LEFT) * abs(steps))
-    else:
-        item.send_keys(Keys.SPACE)
+    """Set a control by its keys: the space bar of a checkbox, else as many arrow keys as there are steps."""
+    now = figure.state()[at]
+    first, *others = figure.inputs[at]
+    figure.driver.execute_script("arguments[0].focus()", figure.inputs[at][now] if others else first)
+    steps = value - now
+    keys = (
+        (Keys.ARROW_RIGHT if steps > 0 else Keys.ARROW_LEFT) * abs(steps) if others or is_slider(first) else Keys.SPACE
+    )
+    for key in keys:  # each to where the last one led
+        figure.driver.switch_to.active_element.send_keys(key)
 
 
 def requests(driver):

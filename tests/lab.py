@@ -115,6 +115,7 @@ class Widget:
         self.box = self.image.find_element(By.XPATH, "./ancestor::*[contains(@class, 'jp-OutputArea-output')]")
         self.handles = self.box.find_elements(By.CSS_SELECTOR, "[role=slider]")
         self.readouts = self.box.find_elements(By.CSS_SELECTOR, ".widget-readout")
+        self.choices = self.box.find_elements(By.CSS_SELECTOR, ".widget-toggle-buttons button")
         self.checkbox = next(iter(self.box.find_elements(By.CSS_SELECTOR, "input[type=checkbox]")), None)
 
     def picture(self):

@@ -93,6 +93,14 @@ def test_a_checkbox_changes_the_picture(bars, pictures):
         bars.shows(pictures.bars(height=HEIGHTS[bars.readouts[0].text], tall=bars.checkbox.is_selected()))
 
 
+def test_a_choice_is_a_row_of_buttons_each_with_its_picture(bars, pictures):
+    assert [button.text for button in bars.choices] == ["deep blue", 'as <good> as "red"', "0 & none"]
+    state = {"height": HEIGHTS[bars.readouts[0].text], "tall": bars.checkbox.is_selected()}
+    for button, ink in [(bars.choices[1], "red"), (bars.choices[0], "blue")]:
+        button.click()
+        bars.shows(pictures.bars(**state, ink=ink))
+
+
 def test_play_runs_to_the_end_and_shows_the_picture_of_each_step(walk, pictures):
     walk.handles[0].send_keys(Keys.ARROW_RIGHT * 4)
     walk.shows(pictures.walk(q=6))

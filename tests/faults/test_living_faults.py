@@ -142,7 +142,7 @@ def test_500_moves_in_5_seconds_of_the_site_s_figure(chromium, tiny_book, delay)
               slider.value = slider.min;
               slider.dispatchEvent(new Event("input", {bubbles: true}));
             });""",
-            walk.inputs[0],
+            walk.inputs[0][0],
         )
         took, pause = hurried(chromium)
         stopped = time.perf_counter()

@@ -1,7 +1,9 @@
 """The built site as a reader meets it, in a real browser with no network. Every page and every figure is tried."""
 
 import base64
+import io
 import itertools
+import os
 import re
 import time
 from urllib.parse import quote, unquote, urlsplit
@@ -16,7 +18,6 @@ from browser import (
     errors,
     faint_texts,
     figures,
-    is_slider,
     open_page,
     place,
     requests,
@@ -26,6 +27,8 @@ from browser import (
     wait,
 )
 from conftest import ROOT
+from PIL import Image
+from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from sphinx_external_toc.parsing import parse_toc_yaml
@@ -42,9 +45,13 @@ MOVES = {"mouse": by_mouse, "finger": by_touch, "keys": by_keyboard}
 
 @pytest.fixture
 def tiny(browser, server):
-    """The tiny book's figures on the screen: bars (odd characters, a checkbox) and walk (play, a slider)."""
+    """The tiny book's figures on the screen: bars (odd characters, a checkbox, a choice) and walk (play, a slider)."""
     open_page(browser, server.url(TINY))
     return figures(browser)
+
+
+def pixels(picture):
+    return Image.open(io.BytesIO(picture)).convert("RGB").tobytes()
 
 
 def elsewhere(figure, at):
@@ -91,7 +98,10 @@ def test_every_frame_is_a_file_and_every_control_changes_the_picture(browser, se
         assert all((folder / figure.root.get_attribute("data-folder") / name).exists() for name in figure.frames)
         default = figure.state()
         for at, labels in enumerate(figure.labels):
-            for value in {default[at] - 1, default[at] + 1} & set(range(len(labels))):
+            is_choice = len(figure.inputs[at]) > 1
+            for value in {*(range(len(labels)) if is_choice else (default[at] - 1, default[at] + 1))} - {default[at]}:
+                if not 0 <= value < len(labels):
+                    continue
                 assert figure.frame([*default[:at], value, *default[at + 1 :]]) != figure.frame(default)
 
 
@@ -100,13 +110,14 @@ def test_the_picture_shown_is_the_one_that_the_figure_function_draws(tiny, pictu
     for figure, function, values, at, value in [
         (bars, pictures.bars, {"height": 2.0}, 0, 3),
         (bars, pictures.bars, {"height": 2.0, "tall": True}, 1, 1),
+        (bars, pictures.bars, {"height": 2.0, "tall": True, "ink": "red"}, 2, 1),
         (walk, pictures.walk, {"q": 7}, 0, 7),
         (walk, pictures.walk, {"q": 7, "temperature": 0.5}, 1, 0),
     ]:
         by_keyboard(figure, at, value)
         state = figure.state()
         figure.shows(state)
-        assert server.file(figure.image.get_attribute("src")).read_bytes() == png(function(**values))
+        assert pixels(server.file(figure.image.get_attribute("src")).read_bytes()) == pixels(png(function(**values)))
 
 
 def test_the_last_of_many_fast_moves_wins_though_its_picture_comes_first(browser, server, tiny):
@@ -117,7 +128,7 @@ def test_the_last_of_many_fast_moves_wins_though_its_picture_comes_first(browser
     shown = "window.shown = []; new MutationObserver(() => shown.push(arguments[0].src.split('/').pop()))"
     browser.execute_script(f"{shown}.observe(arguments[0], {{attributeFilter: ['src']}})", walk.image)
     walk.scroll_to()
-    slider = walk.inputs[0]
+    ((slider,), _) = walk.inputs
     stops = [place(browser, slider, value) for value in (*range(2, 11), *range(9, -1, -1))]
     drag(browser, *stops, hold=5)
     walk.shows([0, 1])
@@ -186,16 +197,240 @@ def test_play_stops_at_the_end_and_starts_over_from_there(browser, tiny):
     assert plays(walk)
 
 
-def test_moving_a_control_stops_play(browser, tiny):
+def test_moving_a_control_or_escape_stops_play(browser, tiny):
     walk = tiny[1]
     walk.scroll_to()
+    for stop in (lambda: by_keyboard(walk, 1, 2), lambda: browser.switch_to.active_element.send_keys(Keys.ESCAPE)):
+        by_keyboard(walk, 0, 2)
+        walk.play.click()
+        wait(browser, lambda: walk.state()[0] >= 3, "play does not move the slider")
+        stop()
+        assert not plays(walk)
+        state = walk.state()
+        time.sleep(0.6)
+        walk.shows(state)
+
+
+def noted(driver, figure):
+    """Note from now on what a figure shows and says, in order: its picture, its badge, what a screen reader is told."""
+    driver.execute_script(
+        """const [root] = arguments, image = root.querySelector("img"), badge = root.querySelector(".explore-badge");
+        const said = root.querySelector(".explore-said"), live = "[aria-live]:not([aria-live=off]), [role=status]";
+        window.noted = {shown: [], badges: [], busy: [], said: []};
+        new MutationObserver((changes) => changes.forEach(({target, attributeName}) => {
+          if (target === image && attributeName === "src") noted.shown.push(image.src.split("/").pop());
+          if (target === image && attributeName === "aria-busy") noted.busy.push(image.getAttribute("aria-busy"));
+          if (target === badge) noted.badges.push(badge.textContent);
+          const heard = (target.nodeType === 1 ? target : target.parentElement).closest(live);
+          if (heard && heard.textContent) noted.said.push(heard.textContent);
+        })).observe(root, {subtree: true, childList: true, characterData: true, attributeFilter: ["src", "aria-busy"]});
+        """,
+        figure.root,
+    )
+    return lambda: driver.execute_script("return window.noted")
+
+
+def test_play_over_a_slow_line_waits_for_a_reserve_and_shows_each_frame_in_order(browser, server, tiny):
+    walk = tiny[1]
+    browser.execute_cdp_cmd("Network.clearBrowserCache", {})
+    server.delay = lambda path: 0.3 * path.endswith(".webp")
+    walk.scroll_to()
+    by_keyboard(walk, 0, 0)
+    notes = noted(browser, walk)
     walk.play.click()
-    wait(browser, lambda: walk.state()[0] >= 3, "play does not move the slider")
-    by_keyboard(walk, 1, 2)
+    wait(browser, lambda: walk.badge() == "loading…", "nothing says that it loads")
+    assert notes()["busy"][-1] == "true"
+    wait(browser, lambda: notes()["shown"], "it does not start")
+    assert walk.badge() == ""
+    wait(browser, lambda: not plays(walk), "it does not end", 15)
+    walk.shows([10, 1])
+    run = [walk.frame([step, 1]) for step in range(1, 11)]
+    assert [name for name in notes()["shown"] if name in run] == run
+    assert notes()["busy"][-1] == "false"
+    assert notes()["said"] == ["Stopped at q 10, temperature 1."]  # and nothing on the way there
+
+
+def test_a_play_that_runs_out_of_frames_waits_for_them(browser, server, tiny):
+    walk = tiny[1]
+    browser.execute_cdp_cmd("Network.clearBrowserCache", {})
+    late = walk.frame([9, 1])
+    server.delay = lambda path: 3.0 * path.endswith(late)
+    walk.scroll_to()
+    notes = noted(browser, walk)
+    walk.play.click()
+    wait(browser, lambda: walk.badge() == "loading…", "nothing says that it waits")
+    walk.shows([8, 1])
+    wait(browser, lambda: not plays(walk), "it does not go on")
+    assert notes()["shown"][-3:] == [walk.frame([step, 1]) for step in (8, 9, 10)]
+    assert walk.badge() == ""
+
+
+def test_play_fetches_what_comes_next_and_nothing_else(browser, server, tiny):
+    walk = tiny[1]
+    browser.execute_cdp_cmd("Network.clearBrowserCache", {})
+    walk.scroll_to()
+    requests(browser)
+    server.delay = lambda path: 0.1 * path.endswith(".webp")
+    browser.execute_script("arguments[0].click()", walk.play)  # no pointer that comes near, no focus
+    wait(browser, lambda: walk.state()[0] >= 4, "it does not start", 10)
+    asked = [name for url in requests(browser) if (name := url.split("/")[-1]) in walk.frames]
+    assert asked == [walk.frame([step, 1]) for step in range(3, 3 + len(asked))]
+
+
+def test_a_frame_that_is_missing_ends_the_play_and_is_said_to_be(browser, tiny):
+    walk = tiny[1]
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": [f"*{walk.frame([10, 1])}"]})
+    walk.scroll_to()
+    walk.play.click()
+    message = walk.root.find_element(By.CSS_SELECTOR, ".explore-message")
+    wait(browser, lambda: "could not be loaded" in message.text, "no message", 10)
     assert not plays(walk)
-    state = walk.state()
-    time.sleep(0.6)
-    walk.shows(state)
+    walk.shows([9, 1])
+    errors(browser)  # the blocked request, which is what this test is about
+
+
+@pytest.fixture
+def starting(browser, server, tiny_book):
+    """Opens the tiny book with a walk that starts by itself, at a place of the page or with a reader's wish."""
+    page = tiny_book / "_build" / "html" / "book" / f"starts-{os.getpid()}.html"  # the other process has its own
+    text = (page.parent / "tiny.html").read_text(encoding="utf-8")
+    page.write_text(text.replace("data-interval=", "data-starts data-interval="), encoding="utf-8")
+
+    def opened(address=""):
+        open_page(browser, server.url(f"tiny/book/{page.name}") + address)
+        return figures(browser)[1]
+
+    yield opened
+    page.unlink()
+
+
+def test_a_play_starts_by_itself_once_when_it_comes_into_view(browser, starting):
+    set_screen(browser, 1280, 500)
+    walk = starting()
+    time.sleep(0.4)
+    assert not plays(walk)
+    notes = noted(browser, walk)
+    walk.scroll_to()
+    wait(browser, lambda: not plays(walk) and walk.state() == [10, 1], "it does not run to its end")
+    walk.shows([10, 1])
+    assert notes()["shown"] == [walk.frame([step, 1]) for step in range(11)]
+    assert "?" not in browser.current_url  # the reader has chosen nothing
+    for top in ("0", "document.body.scrollHeight"):
+        browser.execute_script(f"scrollTo({{top: {top}, behavior: 'instant'}})")
+        walk.scroll_to()
+        time.sleep(0.4)
+        assert not plays(walk)
+
+
+@pytest.mark.parametrize("reason", ["reduced motion", "an address", "a touch"])
+def test_a_play_does_not_start_by_itself_against_the_reader(browser, starting, reason):
+    set_screen(browser, 1280, 500)
+    if reason == "reduced motion":
+        features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": features})
+    walk = starting("#fig-tiny-bars?tall=on" if reason == "an address" else "")
+    if reason == "a touch":
+        by_keyboard(walk, 1, 0)
+    walk.scroll_to()
+    time.sleep(0.5)
+    assert not plays(walk)
+    assert walk.state()[0] == 2
+
+
+# Pin and compare, save, and copy
+
+
+def held(driver, figure, by):
+    """Press the button that shows the pinned picture; returns how to let go."""
+    button = figure.tool("compare")
+    if by == "finger":
+        box = driver.execute_script("return arguments[0].getBoundingClientRect().toJSON()", button)
+        where = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+        driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [where]})
+        end = {"type": "touchEnd", "touchPoints": []}
+        return lambda: driver.execute_cdp_cmd("Input.dispatchTouchEvent", end)
+    hand = ActionChains(driver, duration=0)
+    if by == "mouse":
+        hand.click_and_hold(button).perform()
+        return ActionChains(driver, duration=0).release().perform
+    driver.execute_script("arguments[0].focus()", button)
+    hand.key_down(by).perform()
+    return ActionChains(driver, duration=0).key_up(by).perform
+
+
+def test_a_pinned_picture_is_seen_while_its_button_is_held(browser, tiny):
+    bars = tiny[0]
+    bars.scroll_to()
+    assert not bars.tool("compare").is_displayed()
+    bars.tool("pin").click()
+    assert bars.tool("pin").text == "unpin"
+    by_keyboard(bars, 0, 3)
+    by_keyboard(bars, 2, 1)
+    bars.shows([3, 0, 1])
+    for by in ("mouse", "finger", Keys.SPACE, Keys.ENTER):
+        let_go = held(browser, bars, by)
+        wait(browser, lambda: bars.shown() == bars.frame([2, 0, 0]), f"{by!r} does not show the pinned picture")
+        assert bars.badge() == "pinned: height one+, tall off, ink deep blue"
+        assert "height one+" in bars.image.get_attribute("alt")
+        time.sleep(0.4)  # longer than a short press
+        let_go()
+        bars.shows([3, 0, 1])
+        assert bars.badge() == ""
+
+
+def test_a_short_press_shows_the_pinned_picture_until_the_next_or_a_move(browser, tiny):
+    bars = tiny[0]
+    bars.scroll_to()
+    bars.tool("pin").click()
+    by_mouse(bars, 1, 1)
+    bars.shows([2, 1, 0])
+    by_script = lambda: browser.execute_script("arguments[0].click()", bars.tool("compare"))  # noqa: E731
+    for press in (bars.tool("compare").click, lambda: bars.tool("compare").send_keys(Keys.SPACE), by_script):
+        press()
+        wait(browser, lambda: bars.shown() == bars.frame([2, 0, 0]), "the pinned picture is not shown")
+        assert bars.tool("compare").get_attribute("aria-pressed") == "true"
+        press()
+        bars.shows([2, 1, 0])
+        assert bars.tool("compare").get_attribute("aria-pressed") == "false"
+    by_script()
+    by_keyboard(bars, 0, 3)
+    bars.shows([3, 1, 0])
+    assert bars.badge() == ""
+    bars.tool("pin").click()  # another takes its place
+    bars.tool("pin").click()
+    assert not bars.tool("compare").is_displayed()
+
+
+def test_the_picture_shown_is_saved_under_a_name_that_says_what_it_is(browser, server, tiny, tmp_path):
+    bars = tiny[0]
+    behaviour = {"behavior": "allow", "downloadPath": str(tmp_path)}
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    for state, name in [
+        ([2, 0, 0], "fig-tiny-bars-height-one-tall-off-ink-deep-blue.webp"),
+        ([2, 0, 1], "fig-tiny-bars-height-one-tall-off-ink-as-good-as-red.webp"),
+    ]:
+        by_keyboard(bars, 2, state[2])
+        wait(browser, lambda state=state: bars.shown() == bars.frame(state), "the picture does not change")
+        bars.tool("save").click()
+        wait(browser, (tmp_path / name).exists, f"{name} is not saved")
+        shown = server.file(bars.image.get_attribute("src")).read_bytes()
+        wait(browser, lambda name=name, shown=shown: (tmp_path / name).read_bytes() == shown, "another file is saved")
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_link_to_the_state_shown_is_copied_or_stands_in_the_address(browser, server, tiny, allowed):
+    walk = tiny[1]
+    by_keyboard(walk, 1, 2)
+    walk.shows([2, 2])
+    write = "(text) => { window.copied = text; }" if allowed else "() => { throw new DOMException('no'); }"
+    browser.execute_script(f"navigator.clipboard.writeText = async {write}")
+    walk.tool("link").click()
+    said = walk.tool("said")
+    wait(browser, lambda: said.text == ("copied" if allowed else "now in the address bar, to be copied from there"), "")
+    address = server.url(TINY) + fragment(walk, [2, 2])
+    assert browser.current_url == address
+    if allowed:
+        assert browser.execute_script("return window.copied") == address
 
 
 def test_play_stops_when_its_picture_leaves_the_screen(browser, tiny):
@@ -261,17 +496,17 @@ def test_a_link_opens_a_figure_in_a_state_and_scrolls_to_it(browser, server, pag
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_no_script_of_the_theme_takes_a_control_for_its_own(server, page):
     # Sphinx's search empties input[name=q], and its key "/" goes there: so the controls have no name to be found by.
-    controls = soup(server.file(server.url(page))).select(".explore input")
-    assert all(control["data-name"] for control in controls)
-    assert not any(control.has_attr("name") or control.has_attr("id") for control in controls)
+    inputs = soup(server.file(server.url(page))).select(".explore input")
+    assert inputs
+    assert not any(item.has_attr("name") or item.has_attr("id") for item in inputs)
 
 
 def test_every_label_survives_the_way_through_an_address(browser, server, tiny):
     bars = tiny[0]
-    addresses = [fragment(bars, [value, 1]) for value in range(4)]
-    for value, address in enumerate(addresses):
+    addresses = {(value, 1, value % 3): fragment(bars, [value, 1, value % 3]) for value in range(4)}
+    for state, address in addresses.items():
         open_page(browser, server.url(TINY) + address)
-        figures(browser)[0].shows([value, 1])
+        figures(browser)[0].shows(state)
 
 
 def test_a_move_is_kept_in_the_address_and_adds_no_history(browser, server, tiny):
@@ -284,17 +519,20 @@ def test_a_move_is_kept_in_the_address_and_adds_no_history(browser, server, tiny
     wait(browser, lambda: "tall=on" in browser.current_url, "the address does not follow")
     assert browser.execute_script("return history.length") == entries
     address = browser.current_url
-    assert unquote(address.replace("+", " ")).endswith("#fig-tiny-bars?height=#2&tall=on")
+    assert unquote(address.replace("+", " ")).endswith("#fig-tiny-bars?height=#2&tall=on&ink=deep blue")
+    caption = "return document.querySelector('#fig-tiny-bars figcaption a.headerlink').href"
+    assert browser.execute_script(caption) == address
     open_page(browser, address)
-    figures(browser)[0].shows([3, 1])
+    figures(browser)[0].shows([3, 1, 0])
+    assert browser.execute_script(caption) == address
 
 
 def test_a_link_within_the_page_moves_the_figure(browser, tiny):
     bars, walk = tiny
     browser.execute_script("location.hash = arguments[0]", fragment(walk, [8, 2]))
     walk.shows([8, 2])
-    browser.execute_script("location.hash = arguments[0]", fragment(bars, [0, 1]))
-    bars.shows([0, 1])
+    browser.execute_script("location.hash = arguments[0]", fragment(bars, [0, 1, 2]))
+    bars.shows([0, 1, 2])
     assert walk.state() == [8, 2]
     browser.back()
     walk.shows([8, 2])
@@ -440,7 +678,8 @@ def test_without_scripts_the_default_picture_stands_alone(browser, server, page)
         assert image.is_displayed()
         assert image.size["height"] > 50
         assert image.get_attribute("alt")
-        assert not any(item.is_displayed() for item in root.find_elements(By.CSS_SELECTOR, "input, button, output"))
+        tools = "input, button, output, .explore-save"
+        assert not any(item.is_displayed() for item in root.find_elements(By.CSS_SELECTOR, tools))
         assert root.find_element(By.XPATH, "./ancestor::figure//figcaption").text.strip()
 
 
@@ -450,7 +689,7 @@ def test_in_print_the_picture_stands_alone(browser, server, page):
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print", "features": []})
     for figure in figures(browser):
         assert figure.image.is_displayed()
-        assert not any(item.is_displayed() for item in [*figure.inputs, figure.play] if item)
+        assert not any(item.is_displayed() for item in figure.root.find_elements(By.CSS_SELECTOR, "input, button, a"))
     printed = base64.b64decode(browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": False})["data"])
     assert printed.startswith(b"%PDF")
     assert len(printed) > 10_000
@@ -463,6 +702,8 @@ def test_a_page_opened_from_disk_works(browser, server, page):
         state = elsewhere(figure, 0)
         by_keyboard(figure, 0, state[0])
         figure.shows(state)
+        assert figure.tool("save").get_attribute("target") == "_blank"  # it would take the place of the page
+        assert figure.tool("save").get_attribute("href") == figure.image.get_attribute("src")
     if browser.find_elements(By.CSS_SELECTOR, "article .math"):
         assert browser.find_elements(By.TAG_NAME, "mjx-container")
     assert {urlsplit(url).scheme for url in requests(browser)} == {"file"}
@@ -471,7 +712,7 @@ def test_a_page_opened_from_disk_works(browser, server, page):
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_text_around_figures_is_legible_and_pictures_are_not_dimmed(browser, server, page):
     open_page(browser, server.url(page))
-    texts = ".explore-controls *, figcaption *, .claim, .claim *, article p, article li, article td, article a"
+    texts = ".explore :is(div, p) *, figcaption *, .claim, .claim *, article p, article li, article td, article a"
     for theme in THEMES:
         set_theme(browser, theme)
         assert faint_texts(browser, f"{texts}:not(mjx-container *, pre *, .headerlink)") == []
@@ -506,12 +747,12 @@ def test_a_page_fits_a_phone(browser, server, page):
         assert browser.execute_script("return document.scrollingElement.scrollWidth") <= 390
     for figure in figures(browser):
         assert figure.image.rect["width"] <= 390
-        for item in [*figure.inputs, figure.play]:
-            if item:
-                target = item if is_slider(item) or item == figure.play else item.find_element(By.XPATH, "..")
-                assert target.rect["height"] >= 24, target.get_attribute("outerHTML")
-                assert target.rect["x"] >= 0
-                assert target.rect["x"] + target.rect["width"] <= 390
+        for item in figure.root.find_elements(By.CSS_SELECTOR, "input, button:not([hidden]), a"):
+            is_small = item.get_dom_attribute("type") in ("checkbox", "radio")
+            target = (item.find_element(By.XPATH, "..") if is_small else item).rect
+            assert min(target["height"], target["width"]) >= 24, item.get_attribute("outerHTML")
+            assert target["x"] >= 0
+            assert target["x"] + target["width"] <= 390
     formulas = browser.execute_script(  # those of the folded proofs too; the pixel is a rounded width
         """for (const e of document.querySelectorAll("details")) e.open = true;
         return [...document.querySelectorAll("mjx-container[display]")]
@@ -526,7 +767,8 @@ def test_every_control_is_reached_by_tab_and_shows_its_focus(browser, server, pa
     look = "const s = getComputedStyle(arguments[0]); return [s.outlineStyle, s.outlineWidth, s.outlineColor]"
     for figure, theme in itertools.product(figures(browser), THEMES):
         set_theme(browser, theme)
-        items = figure.root.find_elements(By.CSS_SELECTOR, "input, button")
+        # Of a choice the chosen one is reached; arrow keys lead on from there.
+        items = figure.root.find_elements(By.CSS_SELECTOR, "input:not([type=radio]), :checked, button:not([hidden]), a")
         browser.execute_script("document.activeElement.blur()")
         without = [browser.execute_script(look, item) for item in items]
         browser.execute_script("arguments[0].focus()", items[0])
@@ -556,6 +798,10 @@ def test_nothing_jumps_when_pictures_arrive_or_change(browser, server, page):
             by_keyboard(figure, at, state[at])
             figure.shows(state)
     assert browser.execute_script(heights) == pytest.approx(blocked, abs=0.5)
+
+
+def test_the_site_takes_less_than_100_megabytes(site):
+    assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) < 100_000_000
 
 
 def test_every_page_names_its_icon(site):

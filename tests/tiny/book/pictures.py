@@ -5,9 +5,9 @@ import time
 from matplotlib.figure import Figure
 
 
-def bars(height=1.0, tall=False):
+def bars(height=1.0, tall=False, ink="blue"):
     figure = Figure(figsize=(4, 2), dpi=75)
-    figure.subplots().bar(["a", "b"], [height, 3 * height if tall else 2])
+    figure.subplots().bar(["a", "b"], [height, 3 * height if tall else 2], color=ink)
     return figure
 
 
