@@ -180,15 +180,16 @@ class Explorer {
   }
   async gather(frames, reserve, run) { // whether they came while it was still wanted
     this.frames.fetch([...frames]);
+    const arrive = async () => {
+      for (const at of frames.slice(0, reserve)) if (this.run === run) await this.frames.load(at);
+    };
     try {
-      for (const at of frames.slice(0, reserve)) {
-        await this.patiently(this.frames.load(at));
-        if (this.run !== run) return false;
-      }
+      await this.patiently(arrive());
     } catch {
-      if (this.run !== run) return false;
-      this.stop();
-      this.part("message").textContent = NOT_LOADED;
+      if (this.run === run) {
+        this.stop();
+        this.part("message").textContent = NOT_LOADED;
+      }
     }
     return this.run === run;
   }
@@ -324,7 +325,7 @@ class Explorer {
   }
   listen() {
     const { root } = this, touch = () => { this.touched = true; }, ahead = () => this.lookAhead();
-    for (const event of ["pointerdown", "keydown"]) root.addEventListener(event, touch);
+    for (const event of ["pointerdown", "keydown", "focusin"]) root.addEventListener(event, touch);
     for (const event of ["pointerenter", "focusin", "touchstart"]) root.addEventListener(event, ahead, { passive: true });
     root.addEventListener("pointerleave", ({ pointerType }) => {
       if (pointerType === "mouse" && !this.run) this.frames.fetch([]); // a mouse on its way to something else
