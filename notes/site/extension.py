@@ -12,7 +12,7 @@ from pathlib import Path
 
 from notes._extras import needs
 from notes.claims import Claim
-from notes.site import links
+from notes.site import links, weight
 from notes.site.contents import Settings, read, text_of
 from notes.site.dependencies import execution_cache
 from notes.site.kernels import kernel_environment
@@ -294,6 +294,7 @@ def setup(app):
     app.add_directive("claims", ClaimsDirective)
     app.add_role("claim", ClaimRole())
     links.setup(app)
+    weight.setup(app)
     app.connect("config-inited", configure, priority=1)
     app.connect("source-read", find_outputs)
     app.add_env_collector(Pages)
