@@ -12,7 +12,7 @@ from pathlib import Path
 
 from notes._extras import needs
 from notes.claims import Claim
-from notes.site import links, weight
+from notes.site import cards, links, weight
 from notes.site.contents import Settings, read, text_of
 from notes.site.dependencies import execution_cache
 from notes.site.kernels import kernel_environment
@@ -243,16 +243,6 @@ def finish(app, exception):
         shutil.copy(Path(app.doctreedir) / "frames" / name, images)
 
 
-def give_the_first_page_its_icon(app, exception):
-    """The page that leads on to the book's first has no header, and a browser would ask for an icon where none is."""
-    index = Path(app.outdir) / "index.html"
-    if not exception and app.config.html_favicon and index.exists():
-        text = index.read_text(encoding="utf-8")
-        if "<html" not in text:
-            icon = f'<link rel="icon" href="_static/{Path(app.config.html_favicon).name}">'
-            index.write_text(f"{icon}\n{text}", encoding="utf-8")
-
-
 def prune_mathjax(app, exception):
     """Keep of MathJax what a page or its reader can load: one bundle, its fonts and macros, its speech, and what else a
     reader can choose in its menu. A choice is kept, and without what it loads no formula would be typeset again."""
@@ -294,6 +284,7 @@ def setup(app):
     app.add_directive("claims", ClaimsDirective)
     app.add_role("claim", ClaimRole())
     links.setup(app)
+    cards.setup(app)
     weight.setup(app)
     app.connect("config-inited", configure, priority=1)
     app.connect("source-read", find_outputs)
@@ -303,6 +294,5 @@ def setup(app):
     app.connect("doctree-resolved", link)
     app.connect("html-page-context", offer_notebook, priority=1)
     app.connect("build-finished", finish)
-    app.connect("build-finished", give_the_first_page_its_icon, priority=600)  # after it was written
     app.connect("build-finished", prune_mathjax, priority=900)  # after it was copied
     return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
