@@ -31,7 +31,7 @@ _SHEET = re.compile(r'(<link [^>]*href=")([^"?:]*\.css)(?:\?[^"]*)?"')
 def lighten(app, pagename, templatename, context, doctree):
     """A page does not wait for its scripts, nor for its pictures but the first."""
     body = context.get("body", "")
-    for script in context["script_files"]:
+    for script in context["script_files"] if pagename != "search" else ():  # its own scripts follow these at once
         if script.filename and script.filename != _AT_ONCE and "async" not in script.attributes:
             script.attributes["defer"] = "defer"
     if "sd-tab-set" not in body:
