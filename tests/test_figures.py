@@ -54,7 +54,7 @@ def test_the_annealed_walk_repairs_the_shares():
         assert share == pytest.approx(expected, abs=5 * (expected * (1 - expected) / 2000) ** 0.5 + 0.005)
     assert denoising.SCALES[0] == pytest.approx(4)
     assert denoising.SCALES[-1] == pytest.approx(0.05)
-    assert len(path) == denoising.LEVELS + 1
+    assert len(path) == 5 * denoising.LEVELS + 1
 
 
 def test_more_pairs_move_the_best_noise_to_the_left():

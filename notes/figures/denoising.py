@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 
 import numpy as np
 import torch
@@ -118,7 +119,7 @@ def average(n_pairs: int = 30, sigma: float = 0.4) -> Figure:
 
 
 CONSTANT = [0.2, 0.3, 0.5]
-THETAS = np.linspace(0, 1, 41)
+THETAS = np.linspace(0, 1, 51)
 
 
 @functools.cache
@@ -149,7 +150,7 @@ def _losses(sigma):
 
 
 @plots.styled
-def constant(theta: float = 0.35, sigma: float = 0.3) -> Figure:
+def constant(theta: float = 0.36, sigma: float = 0.3) -> Figure:
     """A network's field that changes with θ, and the two losses of it: always the same distance apart."""
     explicit, denoising, difference, number = _losses(sigma).T
     at = int(np.abs(THETAS - theta).argmin())
@@ -369,7 +370,7 @@ def _walks(sigma):
     generator = seeded()
     x0 = 1.2 * torch.randn(1000, 2, generator=generator)
     fields = _trained(sigma)[0][STEPS[-1]], MOONS.smoothed(sigma).score
-    return [walks.langevin(field, x0, 0.002, 600, generator=seeded(1), record_every=20) for field in fields]
+    return [walks.langevin(field, x0, 0.002, 250, generator=seeded(1), record_every=10) for field in fields]
 
 
 @plots.styled
@@ -380,7 +381,7 @@ def sampling(time: int = 100, sigma: float = 0.2) -> Figure:
     for ax, path, (name, color) in zip(axes, _walks(sigma), names, strict=True):
         plots.plane(ax, EXTENT)
         plots.contours(ax, MOONS, EXTENT, 100)
-        plots.particles(ax, path[time // 20], plots.colours_by_start(path[0]), 5)
+        plots.particles(ax, path[time // 10], plots.colours_by_start(path[0]), 5)
         ax.set_xlabel(name, color=color)
     return figure
 
@@ -499,21 +500,19 @@ def mistakes(slip: str = "−z/σ²", sigma: float = 0.5) -> Figure:
 
 LEVELS = 20
 SCALES = np.geomspace(4, 0.05, LEVELS)
-STEPS_A_LEVEL = 50
+STEPS_A_LEVEL, EVERY = 50, 10
 
 
 @functools.cache
 def _annealed():
-    """2 000 particles from white noise: down the noise scales, and with the exact score of p alone."""
+    """2 000 particles from white noise: with the exact score of p alone, and down the noise scales."""
     x0 = torch.randn(2000, 2, generator=seeded(1))
     generator = seeded(2)
-    plain = walks.langevin(
-        PLANE.score, x0, 0.001, LEVELS * STEPS_A_LEVEL, generator=generator, record_every=STEPS_A_LEVEL
-    )
+    plain = walks.langevin(PLANE.score, x0, 0.001, LEVELS * STEPS_A_LEVEL, generator=generator, record_every=EVERY)
     path = [x0]
     for scale in SCALES:
         score, step_size = PLANE.smoothed(scale).score, 0.1 * scale**2
-        path.append(walks.langevin(score, path[-1], step_size, STEPS_A_LEVEL, generator=generator))
+        path += walks.langevin(score, path[-1], step_size, STEPS_A_LEVEL, generator=generator, record_every=EVERY)[1:]
     return plain, torch.stack(path)
 
 
@@ -523,31 +522,35 @@ def _left(x):
 
 
 @plots.styled
-def annealed(level: int = 20) -> Figure:
-    """Langevin down a ladder of noise scales, beside Langevin on p alone, after as many steps; and the shares."""
+def annealed(level: float = 20) -> Figure:
+    """Langevin down a ladder of noise scales, beside Langevin on p alone, after as many steps; and the shares.
+
+    A ``level`` of 2.4 is two levels and 0.4 of the third.
+    """
     figure = plots.canvas(height=4.4)[0]
     figure.clear()
     axes = figure.subplot_mosaic([["plain", "ladder"], ["shares", "shares"]], height_ratios=[1.5, 1])
     extent = (-4.2, 4.2, -2.9, 2.9)
     plain, path = _annealed()
-    scale = SCALES[max(level - 1, 0)]
+    now = round(level * STEPS_A_LEVEL / EVERY)
+    scale = SCALES[max(math.ceil(level) - 1, 0)]
     columns = ("plain", plain, PLANE, "p alone"), ("ladder", path, PLANE.smoothed(scale), f"ladder: σ = {scale:.2g}")
     for name, walk, law, words in columns:
         ax = axes[name]
         plots.plane(ax, extent)
         plots.contours(ax, law, extent, 120)
-        plots.particles(ax, walk[level], plots.colours_by_start(walk[0]), 4)
-        words += f", {100 * _left(walk[level]):.0f} % left"
+        plots.particles(ax, walk[now], plots.colours_by_start(walk[0]), 4)
+        words += f", {100 * _left(walk[now]):.0f} % left"
         ax.set_xlabel(words, color=plots.CONTRAST if walk is plain else plots.ESTIMATE)
-    side, levels = axes["shares"], np.arange(LEVELS + 1)
+    side, levels = axes["shares"], np.arange(len(path)) * EVERY / STEPS_A_LEVEL
     divide = round(watershed(PLANE), 1)
     laws = [PLANE.smoothed(scale) for scale in SCALES]
     exact = [(law.weights * torch.special.ndtr((divide - law.means[:, 0]) / law.stds)).sum() for law in laws]
-    side.plot(levels[1:], exact, color=plots.TRUTH, **plots.DOTTED)
+    side.plot(np.arange(1, LEVELS + 1), exact, color=plots.TRUTH, **plots.DOTTED)
     for walk, color in ((plain, plots.CONTRAST), (path, plots.ESTIMATE)):
         shares = _left(walk)
         side.plot(levels, shares, color=color)
-        side.plot(level, shares[level], "o", color=color)
+        side.plot(level, shares[now], "o", color=color)
     plots.label(side, 1.2, exact[0] + 0.03, "$p_{σ}$, exact", ha="left")
     side.set(xlim=(0, LEVELS + 0.3), ylim=(0, 0.6), xlabel="level", ylabel="share left")
     side.set_xticks([0, 5, 10, 15, 20])

@@ -256,14 +256,14 @@ def _walk(bandwidth):
     generator = seeded()
     x0 = 1.2 * torch.randn(1000, 2, generator=generator)
     model = _trained(bandwidth)[0][STEPS[-1]]
-    return walks.langevin(model, x0, 0.002, 600, generator=generator, record_every=20)
+    return walks.langevin(model, x0, 0.002, 250, generator=generator, record_every=10)
 
 
 @plots.styled
 def sampling(time: int = 100, bandwidth: float = 0.2) -> Figure:
     """Particles that walk along the learned score, over the truth; ``time`` in steps of τ = 0.002."""
     path = _walk(bandwidth)
-    now = time // 20
+    now = time // 10
     figure, ax = plots.canvas(height=4.4)
     plots.plane(ax, EXTENT)
     plots.contours(ax, MOONS, EXTENT)

@@ -17,7 +17,7 @@ SHAPES = {
     "checkerboard": mixtures.checkerboard(std=0.13),
     "rings": mixtures.rings(n_components=60, std=0.1),
 }
-STEP_SIZE, EVERY = 0.0004, 4
+STEP_SIZE, EVERY = 0.0004, 3
 
 
 def _extent(shape):
@@ -28,13 +28,13 @@ def _extent(shape):
 def _flow(shape):
     generator = cast.seeded(1)
     target = SHAPES[shape]
-    x0 = target.means.std() * 1.25 * torch.randn(1800, 2, generator=generator)
-    return langevin(target.score, x0, STEP_SIZE, 400, generator=generator, record_every=EVERY)
+    x0 = target.means.std() * 1.25 * torch.randn(1500, 2, generator=generator)
+    return langevin(target.score, x0, STEP_SIZE, 120, generator=generator, record_every=EVERY)
 
 
 @plots.styled
-def hero(time: int = 20, shape: str = "two moons") -> Figure:
-    """Noise flows into a shape under its score: arrows, particles coloured by where they began, and their trails."""
+def hero(time: int = 21, shape: str = "two moons") -> Figure:
+    """Noise flows into a shape under its score: arrows, particles in the colours of their starts, trails of a third."""
     extent = _extent(shape)
     flow, target = _flow(shape), SHAPES[shape]
     now = time // EVERY
@@ -42,6 +42,6 @@ def hero(time: int = 20, shape: str = "two moons") -> Figure:
     plots.plane(ax, extent)
     plots.arrows(ax, target.score, extent, n=23, color="#c9ced3")
     color = plots.colours_by_start(flow[0])
-    plots.trails(ax, flow[max(0, now - 3) : now + 1], color)
+    plots.trails(ax, flow[max(0, now - 4) : now + 1, ::3], color[::3])
     plots.particles(ax, flow[now], color, size=7)
     return figure

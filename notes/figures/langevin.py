@@ -51,7 +51,7 @@ def walk(time: int = 40, temperature: float = 1.0) -> Figure:
     """
     path = _walk(temperature)
     now = time // 2
-    first = max(0, now - 5) if temperature > 0 else 0
+    first = max(0, now - 3) if temperature > 0 else 0
     figure, ax = plots.canvas(height=4.4)
     plots.plane(ax, EXTENT)
     plots.contours(ax, PLANE, EXTENT)
@@ -73,18 +73,18 @@ def _shares(ax, x, y_left, y_right):
 
 
 @functools.cache
-def _from_noise(step_size, times):
-    """Particles that start as white noise on the line, at whole multiples of 0.1 of the time t = τ · steps."""
-    every = round(0.1 / step_size)
+def _from_noise(step_size):
+    """Particles that start as white noise on the line, at t = τ · steps = 0, 0.05, … 1.5."""
+    every = round(0.05 / step_size)
     generator = seeded()
     x0 = torch.randn(20_000, 1, generator=generator)
-    return walks.langevin(LINE.score, x0, step_size, every * times, generator=generator, record_every=every)[..., 0]
+    return walks.langevin(LINE.score, x0, step_size, 30 * every, generator=generator, record_every=every)[..., 0]
 
 
 @plots.styled
 def histogram(time: float = 1.0, step_size: float = 0.01) -> Figure:
     """Particles on the line against p: each mode's shape, and the share that it holds; ``time`` is τ · steps."""
-    x = _from_noise(step_size, 20)[round(time / 0.1)]
+    x = _from_noise(step_size)[round(time / 0.05)]
     figure, ax = plots.canvas()
     line_axes(ax, xlim=(-3.6, 4.4), ylim=(0, 1.05), xlabel="x")
     plots.histogram(ax, x, np.linspace(-3.6, 4.4, 121))
@@ -98,32 +98,35 @@ def histogram(time: float = 1.0, step_size: float = 0.01) -> Figure:
 @functools.cache
 def _laws():
     """The Fokker–Planck densities from white noise at four times a decade, and the gap."""
-    times = 10.0 ** torch.arange(-2, 7.01, 0.25, dtype=torch.float64)
+    times = 0.001 * 10.0 ** torch.arange(1, 10.01, 0.25, dtype=torch.float64)
     return times, diffusion.fokker_planck(LINE, (-(GRID**2) / 2).exp(), times, GRID), diffusion.spectral_gap(LINE, GRID)
 
 
 @functools.cache
 def _walk_by_decades():
-    """The walk behind it, τ = 0.001, at the same times as far as steps will take us: t = 0.01 … 10."""
+    """The walk behind it, τ = 0.001, at the same times as far as steps will take us: 10 … 10 000 of them."""
     generator = seeded()
     x = torch.randn(10_000, 1, generator=generator)
     states, done = [], 0
-    for steps in (10.0 ** torch.arange(1, 4.01, 0.5)).round().int().tolist():
+    for steps in (10.0 ** torch.arange(1, 4.01, 0.25)).round().int().tolist():
         x = walks.langevin(LINE.score, x, 0.001, steps - done, generator=generator)
         states, done = [*states, x[:, 0]], steps
     return states
 
 
 @plots.styled
-def fokker_planck(log10_time: float = 0.0) -> Figure:
-    """The Fokker–Planck density beside the particles, and how long the mass that is missing on the left would take."""
+def fokker_planck(time: float = 3.0) -> Figure:
+    """The Fokker–Planck density beside the particles, and how long the mass that is missing on the left would take.
+
+    The ``time`` is the decimal logarithm of the number of steps.
+    """
     times, laws, gap = _laws()
-    now = round((log10_time + 2) / 0.25)
+    now = round((time - 1) / 0.25)
     law, walked = laws[now], _walk_by_decades()
     figure, (ax, side) = plots.canvas(1, 2, height=3.5, gridspec_kw={"width_ratios": [1.25, 1]})
     line_axes(ax, xlim=(-3.4, 4.2), ylim=(0, 1.05), xlabel="x")
-    if now // 2 < len(walked):
-        plots.histogram(ax, walked[now // 2], np.linspace(-3.4, 4.2, 77))
+    if now < len(walked):
+        plots.histogram(ax, walked[now], np.linspace(-3.4, 4.2, 77))
         plots.label(ax, 4.2, 0.88, "particles", plots.ESTIMATE, ha="right")
     ax.plot(GRID, law, color=plots.CONTRAST)
     plots.curve(ax, LINE, GRID, **plots.DOTTED)
@@ -273,9 +276,6 @@ def _three(number):
     """To three digits, without an exponent."""
     digits = max(0, 2 - int(np.floor(np.log10(number))))
     return f"{float(f'{number:.3g}'):,.{digits}f}".replace(",", " ")
-
-
-STARTS = [-3.0, -2.5, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
 
 
 @functools.cache

@@ -110,10 +110,11 @@ STEP_SIZE = 0.02
 
 @functools.cache
 def _slide(temperature):
-    """Many beads from an even start over both wells, every fifth of 300 steps; a few of them are drawn."""
+    """Many beads from an even start over both wells, every third of 300 steps, and their energies."""
     x0 = torch.linspace(-4, 4, 4_000)[:, None]
     generator = cast.seeded(3)
-    return langevin(WELLS.score, x0, STEP_SIZE, 300, temperature=temperature, generator=generator, record_every=5)
+    path = langevin(WELLS.score, x0, STEP_SIZE, 300, temperature=temperature, generator=generator, record_every=3)
+    return path[..., 0], -WELLS.log_prob(path.reshape(-1, 1)).reshape(path.shape[:2]) - _energies()[0]
 
 
 @functools.cache
@@ -131,17 +132,16 @@ def energy(time: int = 60, temperature: float = 1.0) -> Figure:
     figure, (ax, side) = plots.canvas(2, 1, height=5.8, gridspec_kw={"height_ratios": [1.25, 1]})
     grid = torch.linspace(-4.1, 4.1, 400)
     ax.plot(grid, -WELLS.log_prob(grid[:, None]) - lowest, color=plots.TRUTH)
-    now, beads = time // 5, slice(20, None, 80)
+    now, beads = time // 3, slice(20, None, 80)  # of the many a few are drawn
     names = {0.0: "noise off", 1.0: "noise on"}
     for other in sorted(names, key=lambda choice: choice == temperature):
-        path = _slide(other)
-        heights = -WELLS.log_prob(path.reshape(-1, 1)).reshape(path.shape[:2]) - lowest
+        path, heights = _slide(other)
         chosen = other == temperature
         color = plots.ESTIMATE if chosen else plots.FAINT
-        side.plot(np.arange(len(path)) * 5, heights.mean(1), color=color)
+        side.plot(np.arange(len(path)) * 3, heights.mean(1), color=color)
         y = 0.84 if other else 0.14
         plots.label(side, 295, y, names[other], color if chosen else plots.MUTED, ha="right")
-    ax.plot(path[now, beads, 0], heights[now, beads], "o", color=plots.ESTIMATE, markersize=7, alpha=0.7)
+    ax.plot(path[now, beads], heights[now, beads], "o", color=plots.ESTIMATE, markersize=7, alpha=0.7)
     side.plot(time, heights[now].mean(), "o", color=plots.ESTIMATE, markersize=8, clip_on=False)
     side.axhline(mean - lowest, color=plots.TRUTH, **plots.DOTTED)
     plots.label(side, 150, 0.535, "mean under p", va="center")
@@ -154,14 +154,14 @@ def energy(time: int = 60, temperature: float = 1.0) -> Figure:
 
 
 @plots.styled
-def normaliser(log_constant: float = 1.0) -> Figure:
+def normaliser(log_c: float = 1.0) -> Figure:
     """c·p, its logarithm and the score: the first is stretched, the second shifted, the third stays."""
     density, grid = _pair(4.0), torch.linspace(-6, 6, 401)
     log_p, s = density.log_prob(grid[:, None]), density.score(grid[:, None])[:, 0]
     figure, axes = plots.canvas(3, 1, height=5.6, sharex=True)
     rows = [
-        (log_p.exp(), (log_p + log_constant).exp(), (0, 0.68), "c p", 0.5),
-        (log_p, log_p + log_constant, (-10, 1), "log (c p)", -1.2),
+        (log_p.exp(), (log_p + log_c).exp(), (0, 0.68), "c p", 0.5),
+        (log_p, log_p + log_c, (-10, 1), "log (c p)", -1.2),
         (s, s, (-4.4, 4.4), "score", -3.8),
     ]
     for ax, (before, after, ylim, name, y) in zip(axes, rows, strict=True):
@@ -171,8 +171,8 @@ def normaliser(log_constant: float = 1.0) -> Figure:
         plots.label(ax, -5.9, y, name, plots.CONTRAST, ha="left", fontsize=14)
     plots.label(axes[0], -4.6, 0.5, "p", fontsize=14)
     bottom = density.log_prob(torch.zeros(1, 1)).item()
-    plots.arrow(axes[1], (0, bottom), (0, bottom + log_constant), plots.CONTRAST)
-    plots.label(axes[1], 0, -8.3, f"log c = {log_constant:g}".replace("-", "−"), plots.CONTRAST)
+    plots.arrow(axes[1], (0, bottom), (0, bottom + log_c), plots.CONTRAST)
+    plots.label(axes[1], 0, -8.3, f"log c = {log_c:g}".replace("-", "−"), plots.CONTRAST)
     axes[2].axhline(0, color=plots.FAINT, linewidth=1, zorder=0)
     axes[2].set_xlabel("x")
     return figure
