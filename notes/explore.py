@@ -11,6 +11,7 @@ import math
 import numbers
 import os
 import sys
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -109,7 +110,7 @@ class _Control:
 
     @property
     def title(self):
-        return self.name.replace("_", " ")
+        return " ".join(map(_letter, self.name.split("_")))
 
     @property
     def interval(self):
@@ -279,6 +280,14 @@ def _control(figure, parameters, name, given):
             f"control {name!r} lacks the default of {_name(figure)}, {default!r}, among {', '.join(labels)}"
         )
     return dataclasses.replace(control, default=matches[0])
+
+
+def _letter(word):
+    """A Greek letter for its name, as the chapters write it; any other word as it is."""
+    try:
+        return unicodedata.lookup(f"GREEK SMALL LETTER {word}")
+    except KeyError:
+        return word
 
 
 def _are_numbers(values):

@@ -412,10 +412,10 @@ class TestSite:
         assert site[0][MIME]["function"] == [__name__, "line"]
 
     def test_the_data_describe_picture_and_controls(self, site):
-        def figure(step_size=2, time=1, noise=False):
-            return line(step_size, time, noise)
+        def figure(step_size=2, time=1, sigma=False):
+            return line(step_size, time, sigma)
 
-        explore(figure, alt="A <line>", step_size={"small": 1, "large": 2}, time=play(0, 2), noise=True)
+        explore(figure, alt="A <line>", step_size={"small": 1, "large": 2}, time=play(0, 2), sigma=True)
         data = site[0][MIME]
         assert data["alt"] == "A <line>"
         assert (data["width"], data["height"]) == (40, 32)
@@ -423,7 +423,7 @@ class TestSite:
         assert described == [
             ["step_size", "step size", "choice", ["small", "large"], 1],
             ["time", "time", "play", ["0", "1", "2"], 1],
-            ["noise", "noise", "checkbox", ["off", "on"], 0],
+            ["sigma", "σ", "checkbox", ["off", "on"], 0],
         ]
 
     @pytest.mark.parametrize(
