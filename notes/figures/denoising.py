@@ -46,9 +46,9 @@ def _pairs():
 
 
 @plots.styled
-def pairs(sigma: float = 0.3, n_pairs: int = 100) -> Figure:
+def pairs(sigma: float = 0.3, pairs: int = 100) -> Figure:
     """Clean points, the noisy points made from them, and an arrow from each noisy point back."""
-    clean, noise = (column[:n_pairs] for column in _pairs())
+    clean, noise = (column[:pairs] for column in _pairs())
     noisy = clean + sigma * noise
     figure, ax = plots.canvas(height=4.4)
     plots.plane(ax, EXTENT)
@@ -85,31 +85,31 @@ def _clean_given_noisy(sigma):
 
 
 @plots.styled
-def average(n_pairs: int = 30, sigma: float = 0.4) -> Figure:
+def average(pairs: int = 30, sigma: float = 0.4) -> Figure:
     """The arrows of pairs whose noisy point is one place, their mean, and the exact smoothed score there."""
     clean = _clean_given_noisy(sigma)
     exact = PLACE[0] + sigma**2 * MOONS.smoothed(sigma).score(PLACE)[0]
     means = clean.cumsum(0) / torch.arange(1, len(clean) + 1)[:, None]
-    mean = means[n_pairs - 1]
+    mean = means[pairs - 1]
     figure, (ax, side) = plots.canvas(1, 2, height=3.5, gridspec_kw={"width_ratios": [1.6, 1]})
     plots.plane(ax, CLOSE)
     plots.contours(ax, MOONS, CLOSE, 100)
     start = PLACE[0].numpy()
-    v = clean[: min(n_pairs, 100)].numpy() - start
+    v = clean[: min(pairs, 100)].numpy() - start
     origin = np.broadcast_to(start, v.shape)
     ax.quiver(*origin.T, *v.T, angles="xy", scale_units="xy", scale=1, color="#8a97a3", width=0.004)
-    plots.particles(ax, clean[100 : min(n_pairs, 1000)], "#8a97a3", 4)
+    plots.particles(ax, clean[100 : min(pairs, 1000)], "#8a97a3", 4)
     plots.arrow(ax, start, exact.numpy(), plots.TRUTH, linewidth=5)
     plots.arrow(ax, start, mean.numpy(), plots.ESTIMATE, linewidth=2.5)
     plots.particles(ax, PLACE, plots.CONTRAST, 50)
-    plots.label(ax, 0.0, 0.93, f"mean of {n_pairs}", plots.ESTIMATE, ha="left", transform=ax.transAxes)
+    plots.label(ax, 0.0, 0.93, f"mean of {pairs}", plots.ESTIMATE, ha="left", transform=ax.transAxes)
     plots.label(ax, 0.0, 0.84, "$∇\\log\\,p_σ$, exact", ha="left", transform=ax.transAxes)
     size = (exact - PLACE[0]).norm()
     gaps = ((means - exact).norm(dim=1) / size).numpy()
     spread = ((clean - exact).square().sum(1).mean().sqrt() / size).item()
     side.loglog(MEETING, spread / np.sqrt(MEETING), color=plots.FAINT, linewidth=1)
     side.loglog(MEETING, gaps[np.array(MEETING) - 1], "o", color=plots.FAINT, markersize=5)
-    side.loglog(n_pairs, gaps[n_pairs - 1], "o", color=plots.ESTIMATE, markersize=9)
+    side.loglog(pairs, gaps[pairs - 1], "o", color=plots.ESTIMATE, markersize=9)
     plots.label(side, 30, 1.6 * spread / 30**0.5, "$∝ 1/\\sqrt{n}$", plots.MUTED, ha="left")
     side.set(xlim=(0.7, 15000), ylim=(1e-3, 10), xlabel="pairs n", ylabel="relative error of the mean")
     side.set_xticks([1, 100, 10000], ["1", "100", "10⁴"])
@@ -264,9 +264,10 @@ def _floor(sigma):
 
 
 @plots.styled
-def training(step: int = 100, sigma: float = 0.2, weighted: bool = False) -> Figure:
+def training(step: int = 100, sigma: float = 0.2, squared_error: str = "as it is") -> Figure:
     """The exact field, the learned one, where they differ, and the loss with its floor."""
     copies, losses = _trained(sigma)
+    weighted = squared_error == "times the density"
     blurred, (floor, learnable) = MOONS.smoothed(sigma), _floor(sigma)
     figure, ((left, right), (wrong, side)) = plots.canvas(2, 2, height=5.4)
     fields = (left, blurred.score, plots.TRUTH, "∇log $p_σ$"), (right, copies[step], plots.ESTIMATE, "$s_θ$")
@@ -336,9 +337,9 @@ def _by_noise(n_pairs, fits=8):
 
 
 @plots.styled
-def sigma(sigma: float = 0.2, n_pairs: int = 3000) -> Figure:
+def sigma(sigma: float = 0.2, pairs: int = 3000) -> Figure:
     """What n pairs teach at one noise, against the targets; and the parts of the error against the noise."""
-    weights, errors = _by_noise(n_pairs)
+    weights, errors = _by_noise(pairs)
     at = NOISES.index(sigma)
     figure, (ax, side) = plots.canvas(1, 2, height=3.5, gridspec_kw={"width_ratios": [1.1, 1]})
     generator = seeded(8)

@@ -80,29 +80,36 @@ def _named(ax, x, lines, gap=1.32):
 
 
 @plots.styled
-def kernels(bandwidth: float = 0.3, n_data: int = 20) -> Figure:
+def kernels(bandwidth: float = 0.3, data_points: int = 20) -> Figure:
     """A kernel on each datum, their sum, and the truth."""
-    data = LINE.sample(1000, seeded(3))[:n_data]
+    data = LINE.sample(1000, seeded(3))[:data_points]
     figure, ax = plots.canvas(height=3.6)
     grid = torch.linspace(-4, 5, 900)
-    each = torch.exp(-0.5 * ((grid - data) / bandwidth) ** 2) / (n_data * bandwidth * (2 * np.pi) ** 0.5)
+    each = torch.exp(-0.5 * ((grid - data) / bandwidth) ** 2) / (data_points * bandwidth * (2 * np.pi) ** 0.5)
     ax.plot(grid, each[:200].T, color=plots.ESTIMATE, linewidth=0.7, alpha=0.45)
-    ax.plot(data[:, 0], np.full(n_data, -0.025), "|", color=plots.ESTIMATE, markersize=8, alpha=min(1, 60 / n_data))
+    ax.plot(
+        data[:, 0],
+        np.full(data_points, -0.025),
+        "|",
+        color=plots.ESTIMATE,
+        markersize=8,
+        alpha=min(1, 60 / data_points),
+    )
     q = kernel_density(data, bandwidth)
     plots.curve(ax, q, grid, plots.ESTIMATE)
     plots.curve(ax, LINE, grid)
     top = max(1.05, 1.15 * q.log_prob(grid[:, None]).exp().max().item())
     line_axes(ax, xlim=(-4, 5), ylim=(-0.06, top), xlabel="x")
     plots.label(ax, -1.6, 0.72, "p", ha="left", fontstyle="italic")
-    name = f"q: {n_data} kernels of width {bandwidth:g}"
+    name = f"q: {data_points} kernels of width {bandwidth:g}"
     plots.label(ax, 1, 0.9, name, plots.ESTIMATE, ha="right", transform=ax.transAxes)
     return figure
 
 
 @plots.styled
-def field(bandwidth: float = 0.2, n_data: int = 300) -> Figure:
+def field(bandwidth: float = 0.2, data_points: int = 300) -> Figure:
     """The estimate's contours and score beside the truth's."""
-    data = _data(3000)[:n_data]
+    data = _data(3000)[:data_points]
     q = kernel_density(data, bandwidth)
     figure, axes = plots.canvas(1, 2, height=2.95)
     for ax, density, color in zip(axes, (q, MOONS), (plots.ESTIMATE, plots.TRUTH), strict=True):
@@ -146,9 +153,9 @@ def _lowest(error):
 
 
 @plots.styled
-def bandwidth(n_data: int = 200, target: str = "two modes") -> Figure:
+def bandwidth(data_points: int = 200, target: str = "two modes") -> Figure:
     """The error of the density and of its score against the bandwidth, with the rules of thumb."""
-    errors, (scott, likeliest) = _errors_by_bandwidth(target, n_data)
+    errors, (scott, likeliest) = _errors_by_bandwidth(target, data_points)
     figure, ax = plots.canvas(height=4)
     rows = zip(errors.numpy(), (plots.CONTRAST, plots.ESTIMATE), ("of q", "of its score"), strict=True)
     best = []
@@ -307,9 +314,9 @@ def _errors_by_rule(dim):
 
 
 @plots.styled
-def samples(rule: str = "Scott", dim: int = 1) -> Figure:
+def samples(rule: str = "Scott", dimension: int = 1) -> Figure:
     """The error of the estimate's score against the number of data, and the bandwidth that a rule gives them."""
-    errors, widths = _errors_by_rule(dim)
+    errors, widths = _errors_by_rule(dimension)
     row = RULES.index(rule)
     colors = [plots.ESTIMATE if name == rule else plots.MUTED for name in RULES]
     names = ("Scott", "Silverman", "cross-val.", "best", "affine")
@@ -325,7 +332,7 @@ def samples(rule: str = "Scott", dim: int = 1) -> Figure:
         axes.set_xticks([100, 1000], ["100", "1000"])
         axes.minorticks_off()
     slope = np.polyfit(np.log(SAMPLE_SIZES), np.log(errors[row]), 1)[0]
-    plots.label(ax, 28, 1.2, f"d = {dim}: error ∝ $M^{{{slope:.2f}}}$", plots.ESTIMATE, ha="left")
+    plots.label(ax, 28, 1.2, f"d = {dimension}: error ∝ $M^{{{slope:.2f}}}$", plots.ESTIMATE, ha="left")
     ax.set_ylabel("score error in %")
     ax.set_yticks([1, 10, 100], ["1", "10", "100"])
     side.set_ylabel("bandwidth h")
@@ -382,10 +389,10 @@ def _errors_by_dimension(n_data, law):
 
 
 @plots.styled
-def dimension(n_data: int = 5000, law: str = "corners") -> Figure:
+def dimension(data_points: int = 5000, law: str = "corners") -> Figure:
     """The error of the score against the dimension: a straight line's, the estimate's, and a trained network's."""
     figure, ax = plots.canvas(height=4)
-    errors = 100 * _errors_by_dimension(n_data, law).transpose(1, 2, 0)
+    errors = 100 * _errors_by_dimension(data_points, law).transpose(1, 2, 0)
     names = ("affine field", "q, best h", "network")
     colors = (plots.MUTED, plots.CONTRAST, plots.ESTIMATE)
     for (error, least, greatest), color in zip(errors, colors, strict=True):
@@ -399,7 +406,7 @@ def dimension(n_data: int = 5000, law: str = "corners") -> Figure:
     ax.set_xticks(MANY_DIMENSIONS, map(str, MANY_DIMENSIONS))
     ax.set_yticks([3, 10, 30, 100, 300, 1000], ["3", "10", "30", "100", "300", "1000"])
     ax.minorticks_off()
-    plots.label(ax, 45, 2.2, f"{n_data} data points", ha="right")
+    plots.label(ax, 45, 2.2, f"{data_points} data points", ha="right")
     return figure
 
 
@@ -469,9 +476,9 @@ def _errors_without_truth(target, n_data, sets=5):
 
 
 @plots.styled
-def blind(n_data: int = 100, target: str = "moons") -> Figure:
+def blind(data_points: int = 100, target: str = "moons") -> Figure:
     """The score error, and what leaving each datum out makes of it without the truth; and how rules for h do."""
-    h, error, guess, chosen, regret = _errors_without_truth(target, n_data)
+    h, error, guess, chosen, regret = _errors_without_truth(target, data_points)
     figure, (ax, side) = plots.canvas(1, 2, height=3.4, gridspec_kw={"width_ratios": [1.35, 1]})
     for curve, color in ((error[0], plots.TRUTH), (guess[0], plots.ESTIMATE)):
         ax.semilogx(h, curve, color=color)

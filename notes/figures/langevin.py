@@ -18,6 +18,7 @@ __all__ = [
     "ESCAPE_STEPS",
     "walk",
     "histogram",
+    "steps",
     "fokker_planck",
     "noise",
     "bias",
@@ -28,6 +29,7 @@ __all__ = [
 
 PLANE = GaussianMixture([[-1.6, -0.7], [1.6, -0.9], [0.2, 1.3]], [0.55, 0.7, 0.4], [0.3, 0.4, 0.3])
 EXTENT = (-4.0, 4.0, -2.9, 2.9)
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 GRID = torch.linspace(-4, 5, 361, dtype=torch.float64)
 TRUE_LEFT = 100 * share_left(LINE)  # in per cent, as all shares here
 
@@ -112,6 +114,15 @@ def _walk_by_decades():
         x = walks.langevin(LINE.score, x, 0.001, steps - done, generator=generator)
         states, done = [*states, x[:, 0]], steps
     return states
+
+
+def steps(time: float) -> str:
+    """How many steps 10^time are, in words: ``10³ steps``, ``1.8 · 10³ steps``."""
+    if time < 3:
+        return f"{10**time:.0f} steps"
+    power, rest = divmod(time, 1)
+    first = f"{10**rest:.1f} · " if rest else ""
+    return f"{first}10{str(round(power)).translate(_RAISED)} steps"
 
 
 @plots.styled
