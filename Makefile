@@ -6,7 +6,7 @@ BENCH ?=
 FIGURE ?=
 PYTEST = .venv/bin/python -m pytest -n 2
 
-.PHONY: help book figure check test lab bench audit mutants claims-bite faults twice newest clean environment
+.PHONY: help book figure film check test lab bench audit mutants claims-bite faults twice newest clean environment
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -16,6 +16,9 @@ book: environment ## run every chapter and build the site
 
 figure: environment ## draw one figure alone: make figure FIGURE=langevin.bias
 	@.venv/bin/python -m notes.site.figure $(FIGURE)
+
+film: environment ## draw the moving picture of the README anew, from the landing page's figure
+	.venv/bin/python -m notes.site.film
 
 check: environment ## run the tests that need no build and no browser, a minute: after each edit
 	$(PYTEST) -m "not built"
