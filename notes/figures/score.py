@@ -110,10 +110,10 @@ STEP_SIZE = 0.02
 
 @functools.cache
 def _slide(temperature):
-    """Many beads from an even start over both wells, every third of 300 steps, and their energies."""
+    """Many beads from an even start over both wells, every fifth of 300 steps, and their energies."""
     x0 = torch.linspace(-4, 4, 4_000)[:, None]
     generator = cast.seeded(3)
-    path = langevin(WELLS.score, x0, STEP_SIZE, 300, temperature=temperature, generator=generator, record_every=3)
+    path = langevin(WELLS.score, x0, STEP_SIZE, 300, temperature=temperature, generator=generator, record_every=5)
     return path[..., 0], -WELLS.log_prob(path.reshape(-1, 1)).reshape(path.shape[:2]) - _energies()[0]
 
 
@@ -132,13 +132,13 @@ def energy(time: int = 60, temperature: float = 1.0) -> Figure:
     figure, (ax, side) = plots.canvas(2, 1, height=5.8, gridspec_kw={"height_ratios": [1.25, 1]})
     grid = torch.linspace(-4.1, 4.1, 400)
     ax.plot(grid, -WELLS.log_prob(grid[:, None]) - lowest, color=plots.TRUTH)
-    now, beads = time // 3, slice(20, None, 80)  # of the many a few are drawn
+    now, beads = time // 5, slice(20, None, 80)  # of the many a few are drawn
     names = {0.0: "noise off", 1.0: "noise on"}
     for other in sorted(names, key=lambda choice: choice == temperature):
         path, heights = _slide(other)
         chosen = other == temperature
         color = plots.ESTIMATE if chosen else plots.FAINT
-        side.plot(np.arange(len(path)) * 3, heights.mean(1), color=color)
+        side.plot(np.arange(len(path)) * 5, heights.mean(1), color=color)
         y = 0.84 if other else 0.14
         plots.label(side, 295, y, names[other], color if chosen else plots.MUTED, ha="right")
     ax.plot(path[now, beads], heights[now, beads], "o", color=plots.ESTIMATE, markersize=7, alpha=0.7)
@@ -205,7 +205,7 @@ def two_gradients(theta: float = -1.0, sigma: float = 1.0) -> Figure:
     return figure
 
 
-SEPARATIONS = torch.arange(2.0, 10.1, 0.5).tolist()
+SEPARATIONS = torch.arange(2.0, 10.1, 0.25).tolist()
 
 
 @functools.cache
