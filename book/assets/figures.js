@@ -198,7 +198,7 @@ class Explorer {
     const { byReader } = this.run;
     this.run = null;
     this.face("Play", "▶");
-    this.tell(`Stopped at ${this.words(this.state)}.`, true);
+    this.tell(`Stopped at ${this.words(this.state)}.`);
     this.frames.fetch([]);
     if (!byReader) return;
     this.remember();
@@ -289,10 +289,17 @@ class Explorer {
     history.replaceState(null, "", this.address(this.wanted));
     try {
       await navigator.clipboard.writeText(location.href);
-      this.tell("copied");
+      this.answer("copied");
     } catch { // an unsafe page, or a reader who does not allow it
-      this.tell("now in the address bar, to be copied from there");
+      this.answer("copy it from the address bar");
     }
+  }
+  answer(words) { // on the button itself, for a while
+    const link = this.part("link");
+    link.textContent = words;
+    this.tell(words);
+    clearTimeout(this.answered);
+    this.answered = setTimeout(() => { link.textContent = "copy link"; this.tell(""); }, 4000);
   }
   recall() {
     const [id, query] = decodeFragment();
@@ -309,12 +316,8 @@ class Explorer {
     this.figure.scrollIntoView();
   }
 
-  tell(words, aloud = false) { // beside the tools; or only to those who listen
-    const said = this.part("said");
-    clearTimeout(this.told);
-    said.classList.toggle("explore-aloud", aloud);
-    said.textContent = words;
-    this.told = setTimeout(() => { said.textContent = ""; }, 5000);
+  tell(words) { // to those who listen
+    this.part("said").textContent = words;
   }
   move() { // a control was moved by the reader
     this.stop();
