@@ -6,7 +6,7 @@ BENCH ?=
 FIGURE ?=
 PYTEST = .venv/bin/python -m pytest -n 2
 
-.PHONY: help book figure film check test lab bench audit mutants claims-bite faults twice newest clean environment
+.PHONY: help book figure film check test lab bench pages audit claims-bite faults twice newest mutants clean environment
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
@@ -34,6 +34,9 @@ lab: environment ## open the chapters in JupyterLab, as notebooks
 bench: environment ## measure the package beside its peers, a quarter of an hour: make bench BENCH="langevin training"
 	@"$(PYTHON)" tools/environment.py bench benchmarks/requirements.txt
 	.venv-bench/bin/python benchmarks/run.py $(BENCH)
+
+pages: environment ## measure what each page of the built site costs its reader, 5 minutes on a quiet machine
+	@.venv/bin/python tools/pages.py
 
 audit: environment ## ask whether a pinned version has a known vulnerability (needs the network)
 	@.venv/bin/python tools/audit.py

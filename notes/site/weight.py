@@ -30,14 +30,20 @@ _SHEET = re.compile(r'(<link [^>]*href=")([^"?:]*\.css)(?:\?[^"]*)?"')
 
 def lighten(app, pagename, templatename, context, doctree):
     """A page does not wait for its scripts, nor for its pictures but the first."""
-    body = context.get("body", "")
-    for script in context["script_files"] if pagename != "search" else ():  # its own scripts follow these at once
-        if script.filename and script.filename != _AT_ONCE and "async" not in script.attributes:
-            script.attributes["defer"] = "defer"
+    body, scripts = context.get("body", ""), context["script_files"]
     if "sd-tab-set" not in body:
-        context["script_files"] = [s for s in context["script_files"] if s.filename != "_static/design-tabs.js"]
+        scripts = [script for script in scripts if script.filename != "_static/design-tabs.js"]
+    if pagename != "search":  # whose own scripts follow these at once
+        scripts = [_deferred(script) for script in scripts]
+    context["script_files"] = scripts
     before, image, after = body.partition("<img ")
     context["body"] = before + image + after.replace("<img ", '<img loading="lazy" ')
+
+
+def _deferred(script):
+    if not script.filename or script.filename == _AT_ONCE or "async" in script.attributes:
+        return script
+    return type(script)(script.filename, priority=script.priority, **(script.attributes | {"defer": "defer"}))
 
 
 def prune(app, exception):
