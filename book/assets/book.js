@@ -25,5 +25,31 @@ addEventListener("keydown", (event) => {
   }
 });
 
+// On paper nothing is folded or dark, and no picture is missing. Afterwards the page is again as its reader left it.
+const unfolded = new Set();
+let theme;
+addEventListener("beforeprint", () => {
+  for (const fold of document.querySelectorAll("details:not([open])")) {
+    unfolded.add(fold);
+    fold.open = true;
+  }
+  for (const image of document.images) image.loading = "eager";
+  for (const figure of document.querySelectorAll(".explore")) {
+    const [, state] = figure.querySelector("img").alt.split(" Now shown: ");
+    if (state) figure.dataset.printed = state;
+  }
+  theme ??= document.documentElement.dataset.theme;
+  document.documentElement.dataset.theme = "light";
+});
+addEventListener("afterprint", () => {
+  for (const fold of unfolded) fold.open = false;
+  unfolded.clear();
+  document.documentElement.dataset.theme = theme;
+  theme = undefined;
+});
 // The theme's button that prints: its inline handler does not pass the site's policy (notes/site/policy.py).
-document.querySelector(".btn-download-pdf-button")?.addEventListener("click", () => print());
+document.querySelector(".btn-download-pdf-button")?.addEventListener("click", async () => {
+  for (const image of document.images) image.loading = "eager";
+  await Promise.allSettled([...document.images].map((image) => image.decode()));
+  print();
+});
