@@ -6,6 +6,7 @@ pages is a link within the document. It is printed twice, for the contents must 
 """
 
 import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -52,7 +53,7 @@ class Heading:
 class Chapter:
     """A page of the site as a chapter of the document."""
 
-    title: str
+    quoted: markupsafe.Markup  # its title, as a style sheet quotes it
     headings: list[Heading]
     html: markupsafe.Markup
 
@@ -98,7 +99,7 @@ def chapter_of(site, address, page, anchors):
     for tag in article.select(_SCREEN_ONLY):
         tag.decompose()
     for figure in article.select("figure[id]:has(.explore)"):
-        figure.append(_where_it_moves(page, f"{address}#{figure['id']}", online))
+        figure.figcaption.append(_where_it_moves(page, f"{address}#{figure['id']}", online))
     for tag in article.select("details"):
         tag["open"] = ""
     for tag in article.select("img"):
@@ -111,7 +112,8 @@ def chapter_of(site, address, page, anchors):
             tag[name] = " ".join(f"{address}#{word}" for word in tag[name].split())
     article.h1["id"] = address
     headings = [_heading(tag, address) for tag in article.select("h1, h2, h3")]
-    return Chapter(headings[0].text, headings, markupsafe.Markup(article.decode_contents()))
+    quoted = markupsafe.Markup(json.dumps(headings[0].text, ensure_ascii=False))
+    return Chapter(quoted, headings, markupsafe.Markup(article.decode_contents()))
 
 
 def _where_it_moves(page, address, online):
