@@ -6,13 +6,19 @@ BENCH ?=
 FIGURE ?=
 PYTEST = .venv/bin/python -m pytest -n 2
 
-.PHONY: help book figure film check test lab bench pages audit claims-bite faults twice newest mutants clean environment
+.PHONY: help book pdf public figure film check test lab bench pages audit claims-bite faults twice newest mutants clean environment
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
 
 book: environment ## run every chapter and build the site
 	.venv/bin/python -m notes.site.build
+
+pdf: book ## print the whole book into one file, _build/pdf/sampling-with-a-score.pdf (needs Chromium)
+	.venv/bin/python -m notes.site.pdf
+
+public: book ## make the site as it is published, in _build/public: with the PDF to download
+	.venv/bin/python -m notes.site.public
 
 figure: environment ## draw one figure alone: make figure FIGURE=langevin.bias
 	@.venv/bin/python -m notes.site.figure $(FIGURE)
