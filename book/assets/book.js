@@ -3,6 +3,9 @@
 // A link may lead into a folded solution or proof: unfold what hides its target.
 function reveal() {
   const target = document.getElementById(decodeFragment()[0]);
+  if (unfold(target)) target.scrollIntoView();
+}
+function unfold(target) {
   let hidden = false;
   for (let outer = target; outer; outer = outer.parentElement) {
     if (outer.matches("details:not([open])")) hidden = outer.open = true;
@@ -11,7 +14,7 @@ function reveal() {
       hidden = true;
     }
   }
-  if (hidden) target.scrollIntoView();
+  return hidden;
 }
 addEventListener("load", reveal); // by then the theme has given the folds their buttons
 addEventListener("hashchange", reveal);
