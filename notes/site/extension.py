@@ -12,7 +12,7 @@ from pathlib import Path
 
 from notes._extras import needs
 from notes.claims import Claim
-from notes.site import accessible, cards, links, weight
+from notes.site import accessible, cards, links, search, weight
 from notes.site.contents import Settings, read, text_of
 from notes.site.dependencies import execution_cache
 from notes.site.kernels import kernel_environment
@@ -284,6 +284,7 @@ def setup(app):
     app.add_directive("claims", ClaimsDirective)
     app.add_role("claim", ClaimRole())
     links.setup(app)
+    search.setup(app)
     accessible.setup(app)
     cards.setup(app)
     weight.setup(app)
