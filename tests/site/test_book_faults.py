@@ -230,8 +230,8 @@ def test_a_claim_in_a_heading_is_plain_words_in_the_contents_and_to_the_search(a
     heading = "Nothing is nothing in a heading"
     contents = soup(html / "book" / "quoted.html").select_one(".page-toc, #pst-page-navigation-heading-2, .toc-entry")
     assert heading in contents.find_parent("div").get_text()
-    index = (html / "searchindex.js").read_text(encoding="utf-8")
-    titles = json.loads(index.partition("(")[2].rpartition(")")[0])["alltitles"]
+    index = (html / "search-index.js").read_text(encoding="utf-8")
+    titles = [title for _, _, _, title, *_ in json.loads(index.partition("= ")[2].rstrip(";\n"))["places"]]
     (title,) = (title for title in titles if title.endswith("in a heading"))
     assert title == "Nothing is nothing (measured 0, expected 0) in a heading"
 

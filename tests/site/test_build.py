@@ -33,7 +33,7 @@ def pages(book):
     """What a built site shows: its pages, pictures and notebooks, by name, and what its search finds."""
     html = book / "_build" / "html"
     files = [*html.glob("*.html"), *html.glob("book/*"), *html.glob("_images/*"), *html.glob("_sources/book/*")]
-    return {path.relative_to(html).as_posix(): path.read_bytes() for path in [*files, html / "searchindex.js"]}
+    return {path.relative_to(html).as_posix(): path.read_bytes() for path in [*files, html / "search-index.js"]}
 
 
 def test_a_new_book_executes_each_chapter_once(tiny_book):

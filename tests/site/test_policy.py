@@ -350,7 +350,7 @@ def test_a_word_is_searched_and_found(refused, server):
     field = refused.find_element(By.CSS_SELECTOR, "#pst-search-dialog input[type=search]")
     wait(refused, field.is_displayed, "no field to search in")
     field.send_keys("walk", Keys.ENTER)
-    found = "#search-results li a"
+    found = "#search-results a"
     wait(refused, lambda: refused.find_elements(By.CSS_SELECTOR, found), "nothing is found")
     assert met(refused) == []
     refused.find_element(By.CSS_SELECTOR, found).click()
