@@ -38,8 +38,8 @@ function likeness(word, wanted) {
 const singular = (word) => (word.length < 4 || /(ss|us|is)$/.test(word) ? word : word.replace(/ies$/, "y").replace(/s$/, ""));
 
 // Where the words looked for stand in a text: [start, end, which]. One of several parts stands whole, or its parts in a row;
-// where it does neither, its parts do anywhere.
-function places(text, wanted) {
+// where it does neither, its parts do anywhere, unless that is too loose.
+function places(text, wanted, loose = true) {
   const all = words(text);
   const parts = all.flatMap((word) => word.parts);
   const found = wanted.flatMap((term, which) => {
@@ -50,7 +50,7 @@ function places(text, wanted) {
       return row.length === term.parts.length && row.every(({ word }, i) => likeness(word, term.parts[i].word)) ? [[part.start, row.at(-1).end, which]] : [];
     });
     const some = [...whole, ...rows];
-    if (some.length || term.parts.length < 2) return some;
+    if (some.length || term.parts.length < 2 || !loose) return some;
     return parts.filter(({ word }) => term.parts.some((part) => likeness(word, part.word))).map(({ start, end }) => [start, end, which]);
   });
   found.sort((one, other) => one[0] - other[0] || other[1] - one[1]);
@@ -61,20 +61,25 @@ function places(text, wanted) {
 // A result of the search asks for marks: page.html?highlight=words#place. They are painted, and change nothing in the page.
 const asked = new URL(location).searchParams.get("highlight");
 if (asked && CSS.highlights) addEventListener("load", mark);
-function mark() {
-  const wanted = terms(asked);
+function rangesOf(wanted, loose) {
   const unread = ".math, mjx-container, script, style, svg, button, .headerlink, .definition, .explore-controls";
   const texts = document.createTreeWalker(document.querySelector("article"), NodeFilter.SHOW_TEXT, (node) => (
     node.parentElement.closest(unread) ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT));
   const ranges = [];
   while (texts.nextNode()) {
-    for (const [start, end] of places(texts.currentNode.data, wanted)) {
+    for (const [start, end] of places(texts.currentNode.data, wanted, loose)) {
       const range = new Range();
       range.setStart(texts.currentNode, start);
       range.setEnd(texts.currentNode, end);
       ranges.push(range);
     }
   }
+  return ranges;
+}
+function mark() {
+  const wanted = terms(asked);
+  const exact = rangesOf(wanted, false);
+  const ranges = exact.length ? exact : rangesOf(wanted, true);
   if (!ranges.length) return;
   CSS.highlights.set("search", new Highlight(...ranges));
 
@@ -82,7 +87,7 @@ function mark() {
   const target = document.getElementById(decodeFragment()[0]);
   const place = target?.closest("dt")?.parentElement ?? target;
   const within = ranges.filter((range) => !place || place.contains(range.startContainer));
-  const seen = (range) => range.getClientRects().length;
+  const seen = (range) => range.startContainer.parentElement.checkVisibility();
   if (within.length && !within.some(seen)) unfold(within[0].startContainer.parentElement);
   const first = within.find(seen);
   if (first && !place?.matches("figure")) {

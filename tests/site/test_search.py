@@ -80,7 +80,7 @@ def marked(driver):
     """The words that are marked on a page, those that are seen."""
     return driver.execute_script(
         """return [...(CSS.highlights.get("search") ?? [])]
-          .filter((range) => range.getClientRects().length).map((range) => range.toString())"""
+          .filter((range) => range.startContainer.parentElement.checkVisibility()).map((range) => range.toString())"""
     )
 
 
@@ -201,8 +201,8 @@ def test_a_result_leads_to_its_place_marks_the_words_and_unfolds(browser, at, qu
     assert words <= {*marked(browser)}
     assert browser.execute_script(
         """const target = document.querySelector(arguments[0]), place = target.closest("dt")?.parentElement ?? target;
-        return [...CSS.highlights.get("search")]
-          .some((range) => range.getClientRects().length && place.contains(range.startContainer))""",
+        return [...CSS.highlights.get("search")].map((range) => range.startContainer.parentElement)
+          .some((element) => element.checkVisibility() && place.contains(element))""",
         place,
     )
 
