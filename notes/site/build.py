@@ -50,8 +50,10 @@ def execute(chapter, root=ROOT):
     here = contextlib.nullcontext(str(chapter.path.parent))
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() if settings.execution_in_temp else here as folder:
-        # The times of the cells would change the key under which MyST-NB looks the chapter up.
-        client = NotebookClient(notebook, **limits, record_timing=False, resources={"metadata": {"path": folder}})
+        # The times of the cells would change the key under which MyST-NB looks the chapter up; and how busy the machine
+        # is, into how many pieces the words that a cell prints are cut.
+        limits |= {"record_timing": False, "coalesce_streams": True}
+        client = NotebookClient(notebook, **limits, resources={"metadata": {"path": folder}})
         client.extra_arguments = ARGUMENTS
         try:
             client.execute()
