@@ -16,7 +16,9 @@ from notes.figures import cast
 
 __all__ = ["result", "cost", "training", "frames"]
 
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+RESULTS = Path(__file__).with_name("results")  # in the wheel that lies beside the book's notebooks
+if not RESULTS.exists():
+    RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 # What is a floor and not a library: drawn dashed.
 FLOORS = ["noise alone", "exponentials alone", "products alone"]
 # A library looks the same in every picture, and its marks tell it apart where colours do not.
@@ -42,7 +44,7 @@ SIZES = {
 
 
 def result(name: str) -> dict[str, Any]:
-    """What a benchmark found when it last ran in this checkout.
+    """What a benchmark found when it last ran in this checkout, or in that of the book's site.
 
     Raises
     ------
