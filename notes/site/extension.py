@@ -12,7 +12,7 @@ from pathlib import Path
 
 from notes._extras import needs
 from notes.claims import Claim
-from notes.site import accessible, cards, links, search, weight
+from notes.site import accessible, cards, links, notebooks, search, weight
 from notes.site.contents import Settings, read, text_of
 from notes.site.dependencies import execution_cache
 from notes.site.kernels import kernel_environment
@@ -20,7 +20,6 @@ from notes.site.outputs import ClaimNode, FigureNode
 
 with needs("site"):
     import jinja2
-    import jupytext
     import markupsafe
     import numpy as np
     from docutils import nodes
@@ -128,7 +127,9 @@ class Pages(EnvironmentCollector):
     """Notes each page as it is read."""
 
     def process_doc(self, app, doctree):
-        notebook = _notebook(app) if "kernelspec" in app.env.metadata[app.env.docname] else None
+        path = Path(app.env.doc2path(app.env.docname))
+        chapter = read(path, text_of(path), app.env.myst_config, Settings(**app.env.mystnb_config.as_dict()))
+        cells = chapter.notebook.cells if chapter else []
         _find_code(app, doctree)
         found = {f"claim-{number}": node for number, node in enumerate(doctree.findall(ClaimNode), start=1)}
         for anchor, node in found.items():
@@ -137,7 +138,7 @@ class Pages(EnvironmentCollector):
             claims={anchor: Claim(**node["claim"]) for anchor, node in found.items()},
             frames=frozenset(name for node in doctree.findall(FigureNode) for name in node["frames"]),
             lists_claims=any(doctree.findall(ClaimsPage)),
-            uses=links.imported(cell.source for cell in notebook.cells if cell.cell_type == "code") if notebook else {},
+            uses=links.imported(cell.source for cell in cells if cell.cell_type == "code"),
             terms=links.definitions(app.builder, doctree),
         )
 
@@ -151,18 +152,6 @@ class Pages(EnvironmentCollector):
 
     def merge_other(self, app, env, docnames, other):
         self.of(env).update({name: page for name, page in self.of(other).items() if name in docnames})
-
-
-def _notebook(app):
-    """A chapter's notebook, which is also put where the page offers it: without outputs."""
-    path = Path(app.env.doc2path(app.env.docname))
-    notebook = jupytext.reads(text_of(path), "ipynb" if path.suffix == ".ipynb" else "md:myst")
-    for number, cell in enumerate(notebook.cells, start=1):  # jupytext's own are random, and the file new in each build
-        cell["id"] = f"cell-{number}"
-    target = Path(app.outdir) / "_sources" / f"{app.env.docname}.ipynb"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    jupytext.write(notebook, target, fmt="ipynb")
-    return notebook
 
 
 def in_reading_order(env):
@@ -194,7 +183,7 @@ def fill_quotes(app, doctree, docname):
         quote += nodes.Text(" (measured {measured}, expected {expected})".format(**claim.words()))
         if not links.inside(quote, nodes.reference):  # no link stands within another
             uri = f"{app.builder.get_relative_uri(docname, source)}#{anchor}"
-            quote["html"] = claim.html("quote", uri=uri)
+            quote["uri"], quote["html"] = uri, claim.html("quote", uri=uri)
 
 
 def _row(docname, anchor):
@@ -225,12 +214,6 @@ def fill_claims_page(app, doctree, docname):
 
 def link(app, doctree, docname):
     links.resolve(app, doctree, docname, Pages.of(app.env), in_reading_order(app.env))
-
-
-def offer_notebook(app, pagename, templatename, context, doctree):
-    """Each chapter as an .ipynb without outputs, behind the theme's own download button."""
-    if "kernelspec" in app.env.metadata.get(pagename, {}):
-        context["ipynb_source"] = f"{pagename}.ipynb"
 
 
 def finish(app, exception):
@@ -284,6 +267,7 @@ def setup(app):
     app.add_directive("claims", ClaimsDirective)
     app.add_role("claim", ClaimRole())
     links.setup(app)
+    notebooks.setup(app)
     search.setup(app)
     accessible.setup(app)
     cards.setup(app)
@@ -294,7 +278,6 @@ def setup(app):
     app.connect("doctree-resolved", fill_quotes)
     app.connect("doctree-resolved", fill_claims_page)
     app.connect("doctree-resolved", link)
-    app.connect("html-page-context", offer_notebook, priority=1)
     app.connect("build-finished", finish)
     app.connect("build-finished", prune_mathjax, priority=900)  # after it was copied
     return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
