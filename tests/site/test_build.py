@@ -101,7 +101,7 @@ def edited(book):
     def delete():
         (folder / "tiny.md").unlink(), (folder / "quotes.md").unlink()
         replace("_toc.yml", "  - file: book/tiny\n  - file: book/quotes\n", "")
-        replace("book/glossary.md", "  {numref}`fig-tiny-bars`\n", "  No more.\n")
+        replace("book/glossary.md", "  {numref}`“Bars” <fig-tiny-bars>`\n", "  No more.\n")
 
     steps = {
         "values": lambda: older("values.py", "expected = 1.0"),
@@ -179,6 +179,7 @@ def broken_page(book):
     with (book / "book" / "intro.md").open("a", encoding="utf-8") as page:
         page.write("\n```{nonesuch}\n```\nSee {numref}`fig-tiny-none` and {claim}`Nothing is something`.\n")
         page.write("\nNo {term}`nonesuch`, and {numref}`fig-tiny-never` on the next page.\n")
+        page.write("\n:::{figure}\n:name: fig-tiny-lost\n\nA caption of nothing.\n:::\n")
     with (book / "book" / "glossary.md").open("a", encoding="utf-8") as page:
         page.write("\n```{glossary}\ncrate\n  A box, see {numref}`fig-tiny-bars`.\n```\n")
     return [build(book), build(book)]
@@ -193,6 +194,7 @@ def test_a_page_that_sphinx_warns_of_fails_each_time(troubled):
         assert "term not in glossary: 'nonesuch'" in done.stdout
         assert "undefined label: 'fig-tiny-never'" in done.stdout  # a bad term does not hide what comes after it
         assert "a definition begins with a paragraph of words, formulas and {term} alone, found" in done.stdout
+        assert "a caption stands right below a cell that shows one thing" in done.stdout
         assert "The book was not built" in done.stdout.splitlines()[-1]
         assert "executed in" not in done.stdout  # what ran well is not run again
 

@@ -531,7 +531,7 @@ def test_pages_follow_what_they_link_to(tiny_book, tmp_path):
     assert text.count("# Tiny\n") == 1
     text = text.replace("# Tiny\n", "# Giant\n")
     begin, end = (
-        text.index("```{code-cell} ipython3\n---\nmystnb:\n  figure:\n    name: fig-tiny-walk"),
+        text.index("```{code-cell} ipython3\nexplore(pictures.walk"),
         text.index('```{code-cell} ipython3\nclaim("One is nearly'),
     )
     chapter.write_text((text[:begin] + text[end:]).replace("import explore, play", "import explore"), encoding="utf-8")
