@@ -12,7 +12,7 @@ from pathlib import Path
 
 from notes._extras import needs
 from notes.claims import Claim
-from notes.site import accessible, cards, links, notebooks, search, weight
+from notes.site import accessible, captions, cards, links, notebooks, search, weight
 from notes.site.contents import Settings, read, text_of
 from notes.site.dependencies import execution_cache
 from notes.site.kernels import kernel_environment
@@ -266,6 +266,7 @@ def setup(app):
     app.add_node(ClaimQuote, **quotes)
     app.add_directive("claims", ClaimsDirective)
     app.add_role("claim", ClaimRole())
+    captions.setup(app)
     links.setup(app)
     notebooks.setup(app)
     search.setup(app)
