@@ -158,6 +158,14 @@ CHAPTERS = ["langevin.md", "score.md", "explicit.md", "denoising.md", "notation.
 def test_a_chapter_of_the_book_opens_and_its_first_figure_moves(chromium, lab, chapter):
     set_screen(chromium, 1280, 1600)
     open_by_double_click(chromium, lab, "book", chapter)
+    captions = (ROOT / "book" / chapter).read_text(encoding="utf-8").count(":::{figure}")
+    numbers = "return [...document.querySelectorAll('.jp-NotebookPanel figcaption')].map((c) => c.innerText)"
+    wait(chromium, lambda: len(chromium.execute_script(numbers)) == captions, "a caption is not seen", 20)
+    for number, caption in enumerate(chromium.execute_script(numbers), start=1):
+        assert re.match(rf"Figure {number}:\s*\w", caption)
+        assert "$" not in caption
+    text = chromium.execute_script("return document.querySelector('.jp-NotebookPanel').textContent")
+    assert re.findall(r"fig-[a-z]+-[\w-]+", text) == []  # each reference reads as a number or a title
     run_through(chromium, "explore(")
     wait(chromium, lambda: images(chromium), "the first figure does not appear", 120)
     first = Widget(chromium, 0)
