@@ -42,7 +42,7 @@ class ClaimQuote(nodes.inline):
 
 
 def figure_html(figure, frames, folder, code=None, anchor=None):
-    """The figure as HTML: a picture that stands without a script, and native controls that figures.js brings to life."""
+    """The figure as HTML: a picture that stands without a script, and controls that figures.js brings to life."""
     controls = figure["controls"]
     at, of = [control["default"] for control in controls], [len(control["labels"]) for control in controls]
     default = np.ravel_multi_index(at, of)
