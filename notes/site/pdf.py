@@ -100,6 +100,8 @@ def chapter_of(site, address, page, anchors):
         tag.decompose()
     for figure in article.select("figure[id]:has(.explore)"):
         figure.figcaption.append(_where_it_moves(page, f"{address}#{figure['id']}", online))
+    for tag in article.select("h2, h3"):  # the heading is the place: a section may begin at the foot of the page before
+        tag["id"] = tag.find_parent("section").attrs.pop("id")
     for tag in article.select("details"):
         tag["open"] = ""
     for tag in article.select("img"):
@@ -111,7 +113,7 @@ def chapter_of(site, address, page, anchors):
         for tag in article.select(f"[{name}]"):
             tag[name] = " ".join(f"{address}#{word}" for word in tag[name].split())
     article.h1["id"] = address
-    headings = [_heading(tag, address) for tag in article.select("h1, h2, h3")]
+    headings = [_heading(tag) for tag in article.select("h1, h2, h3")]
     quoted = markupsafe.Markup(json.dumps(headings[0].text, ensure_ascii=False))
     return Chapter(quoted, headings, markupsafe.Markup(article.decode_contents()))
 
@@ -146,9 +148,8 @@ def _place(address):
     return quote(address, safe="/")
 
 
-def _heading(tag, address):
-    """A heading as a line of the contents, which leads to its section."""
-    section = tag.find_parent("section")
+def _heading(tag):
+    """A heading as a line of the contents."""
     words = BeautifulSoup(tag.decode_contents(), "html.parser")
     for inner in words.select("a"):
         inner.unwrap()
@@ -159,7 +160,7 @@ def _heading(tag, address):
         root.insert(0, "√")
     return Heading(
         int(tag.name[1]),
-        _place(tag.get("id") or section["id"]),
+        _place(tag["id"]),
         markupsafe.Markup(words.decode()),
         " ".join(speech.get_text().split()),
     )
@@ -175,6 +176,7 @@ def browser():
 
 def print_file(source, target):
     """Print an HTML file into a PDF."""
+    target.unlink(missing_ok=True)
     as_root = ["--no-sandbox"] if os.geteuid() == 0 else []  # with it Chromium does not run as root
     with tempfile.TemporaryDirectory() as profile:
         command = [
@@ -218,10 +220,11 @@ def make(root=ROOT):
     """Print the book whose site is built, unless this was done, and return the path of the PDF."""
     build, target = root / "_build", root / "_build" / "pdf" / NAME
     finished, stamp = build / FINISHED, target.with_name("made-of")
-    if not finished.exists():
-        raise OSError(f"make pdf needs the site, and {build / 'html'} is not built, or not to its end")
+    build.mkdir(exist_ok=True)
     lock = lock_folder(build)
     try:
+        if not finished.exists():
+            raise OSError(f"make pdf needs the site, and {build / 'html'} is not built, or not to its end")
         made_of = finished.read_bytes()
         if not (target.exists() and stamp.exists() and stamp.read_bytes() == made_of):
             target.parent.mkdir(exist_ok=True)
