@@ -88,13 +88,9 @@ def wait(driver, condition, message, seconds=5):
 
 
 def open_page(driver, url):
-    """Open a page and wait until it is whole: loaded, and its formulas typeset."""
+    """Open a page and wait until it is loaded."""
     driver.get("about:blank")  # or a move to another fragment of the same page would not load it
     driver.get(url)
-    driver.execute_async_script(
-        """const done = arguments[0];
-        Promise.resolve(window.MathJax?.startup?.promise).then(() => requestAnimationFrame(() => setTimeout(done)));"""
-    )
 
 
 def figures(driver):

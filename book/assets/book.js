@@ -1,4 +1,4 @@
-// What a page does beside its figures: unfolds what hides a target, closes a definition, prints.
+// What a page does beside its figures: unfolds what hides a target, closes a definition, copies formulas, prints.
 "use strict";
 // A link may lead into a folded solution or proof: unfold what hides its target.
 function reveal() {
@@ -50,6 +50,29 @@ addEventListener("afterprint", () => {
   document.documentElement.dataset.theme = theme;
   theme = undefined;
 });
+// A copied formula is its TeX. The rest is what the browser would copy, which is what it lays out: so the copy is laid
+// out too, out of sight, for as long as it takes to read it.
+addEventListener("copy", (event) => {
+  const selection = getSelection();
+  if (!event.clipboardData || selection.isCollapsed || event.target.closest?.("input, textarea")) return;
+  const copy = document.createElement("div");
+  for (let i = 0; i < selection.rangeCount; i++) copy.append(selection.getRangeAt(i).cloneContents());
+  const formulas = copy.querySelectorAll("mjx-container");
+  if (!formulas.length) return;
+  for (const formula of formulas) {
+    const { tex } = formula.dataset;
+    formula.replaceWith(formula.hasAttribute("display") ? `$$${tex}$$` : `$${tex}$`);
+  }
+  for (const left of copy.querySelectorAll("button, .headerlink")) left.remove();
+  for (const link of copy.querySelectorAll("a[href]")) link.setAttribute("href", link.href);
+  copy.style.cssText = "position: fixed; left: -200vw; width: 100vw; white-space: normal";
+  document.body.append(copy);
+  event.clipboardData.setData("text/plain", copy.innerText);
+  copy.remove();
+  event.clipboardData.setData("text/html", copy.innerHTML);
+  event.preventDefault();
+});
+
 // The theme's button that prints: its inline handler does not pass the site's policy (notes/site/policy.py).
 document.querySelector(".btn-download-pdf-button")?.addEventListener("click", async () => {
   for (const image of document.images) image.loading = "eager";

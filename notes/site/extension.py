@@ -12,7 +12,7 @@ from pathlib import Path
 
 from notes._extras import needs
 from notes.claims import Claim
-from notes.site import accessible, captions, cards, links, notebooks, search, weight
+from notes.site import accessible, captions, cards, formulas, links, notebooks, search, weight
 from notes.site.contents import Settings, read, text_of
 from notes.site.dependencies import execution_cache
 from notes.site.kernels import kernel_environment
@@ -226,20 +226,6 @@ def finish(app, exception):
         shutil.copy(Path(app.doctreedir) / "frames" / name, images)
 
 
-def prune_mathjax(app, exception):
-    """Keep of MathJax what a page or its reader can load: one bundle, its fonts and macros, its speech, and what else a
-    reader can choose in its menu. A choice is kept, and without what it loads no formula would be typeset again."""
-    root = Path(app.outdir) / "_static" / "mathjax"
-    if exception or not root.exists():
-        return
-    for path in root.glob("*.js"):
-        if path.name != "tex-chtml.js":
-            path.unlink()
-    for name in ("adaptors", "input/mml"):
-        shutil.rmtree(root / name)
-    (root / "input" / "asciimath.js").unlink()
-
-
 def configure(app, config):
     os.environ.update(kernel_environment())
     # One line of _config.yml, the repository's address, brings the launch buttons; without it they would lead nowhere.
@@ -268,6 +254,7 @@ def setup(app):
     app.add_role("claim", ClaimRole())
     captions.setup(app)
     links.setup(app)
+    formulas.setup(app)
     notebooks.setup(app)
     search.setup(app)
     accessible.setup(app)
@@ -280,5 +267,4 @@ def setup(app):
     app.connect("doctree-resolved", fill_claims_page)
     app.connect("doctree-resolved", link)
     app.connect("build-finished", finish)
-    app.connect("build-finished", prune_mathjax, priority=900)  # after it was copied
     return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}

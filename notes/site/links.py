@@ -113,9 +113,7 @@ def resolve(app, doctree, docname, pages, order):
         app.builder.format == "html" and not pages[docname].terms
     ):  # the glossary itself needs no second copy of its definitions
         known = {name: text for page in pages.values() for name, text in page.terms.items()}
-        shown = _define_terms(doctree, known)
-        if any('class="math' in definition for definition in shown):  # or Sphinx leaves MathJax out
-            app.env.get_domain("math").data["has_equations"][docname] = True
+        _define_terms(doctree, known)
 
 
 def _link_uses(doctree, uses, entries, relative):
@@ -147,15 +145,13 @@ def _used_in(chapters):
 
 
 def _define_terms(doctree, definitions):
-    """Make each term show its definition. Returns the definitions."""
+    """Make each term show its definition."""
     found = [node.parent for node in doctree.findall(nodes.inline) if "std-term" in node["classes"]]
     links = [node for node in found if isinstance(node, nodes.reference)]  # Sphinx has warned of the others
     uris = [link.get("refuri") or f"#{link['refid']}" for link in links]  # the latter where all is one page
-    shown = [definitions[uri.rpartition("#")[2]] for uri in uris]
-    for number, (link, uri, definition) in enumerate(zip(links, uris, shown, strict=True), start=1):
-        place = f"shown-definition-{number}"
+    for number, (link, uri) in enumerate(zip(links, uris, strict=True), start=1):
+        place, definition = f"shown-definition-{number}", definitions[uri.rpartition("#")[2]]
         link.replace_self(Term("", "", *link.children, uri=uri, definition=definition, ids=[place]))
-    return shown
 
 
 def without_fields(app, what, name, obj, skip, options):

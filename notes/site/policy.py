@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 
 DIRECTIVES = [
     "default-src 'self'",
-    "style-src 'self' 'unsafe-inline'",  # MathJax and the theme's icons style what they make as they go
+    "style-src 'self' 'unsafe-inline'",  # parts of a formula bear their own, and the theme's icons style what they make
     "object-src 'none'",
     "base-uri 'none'",
     "form-action 'self'",

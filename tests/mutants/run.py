@@ -38,7 +38,8 @@ MODULES += [f"site.{name}" for name in ["build", "contents", "dependencies", "fi
 TESTS = ["arguments", "mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "claims"]
 TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "explore", "reference", "threads", "extras"]]
 TESTS += [
-    f"tests/site/test_{name}.py" for name in ["build_parts", "contents", "dependencies", "figure", "policy", "links"]
+    f"tests/site/test_{name}.py"
+    for name in ["build_parts", "contents", "dependencies", "figure", "formulas", "policy", "links"]
 ]
 SLOW = {"chromium", "server", "tiny_book"}  # what needs a whole site is left out too
 PASSED = 99  # the exit status of a process in which every test passed: none that a slip could bring about
@@ -52,7 +53,7 @@ LOADED += ["hypothesis", "IPython.display", "ipywidgets", "matplotlib.backends.b
 LOADED += ["bs4", "jupyter_book.cli.main", "jupyter_cache", "myst_nb.core.read", "nbclient", "nbformat", "sympy"]
 LOADED += ["selenium.webdriver.common.by", "selenium.webdriver.support.ui", "sphinx.application"]
 LOADED += ["mpl_toolkits.mplot3d", "jupytext", "myst_nb.sphinx_ext", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-LOADED += ["sphinx.builders.html", "sphinx.ext.mathjax"]
+LOADED += ["sphinx.builders.html", "fontTools.subset", "quickjs"]
 
 
 class Measure:

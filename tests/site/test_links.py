@@ -20,7 +20,7 @@ from selenium.webdriver.common.keys import Keys
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
-from notes.site import dependencies, links
+from notes.site import dependencies, formulas, links
 from notes.site.contents import Contents
 from notes.site.kernels import kernel_environment
 
@@ -228,8 +228,9 @@ PROJECT = {
         """,
     "picture.svg": "<svg/>",
 }
+H = formulas.Typesetter(ROOT / "none").html("h", display=False)
 BAR = (
-    '<span><em>A box</em> of <strong>height</strong> <span class="math notranslate nohighlight">\\(h\\)</span> &amp; '
+    f'<span><em>A box</em> of <strong>height</strong> <span class="math notranslate nohighlight">{H}</span> &amp; '
     '<code class="docutils literal notranslate"><span class="pre">width</span></code> for a '
     '<span class="xref std std-term">crate</span>.</span>'
 )
@@ -245,7 +246,7 @@ def project(tmp_path_factory):
         path.write_text(header + textwrap.dedent(body), encoding="utf-8")
     toy = ModuleType("notes.toy")
     exec(TOY, toy.__dict__)
-    extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "myst_nb", "notes.site.extension"]
+    extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_nb", "notes.site.extension"]
     settings = {"extensions": extensions, "nb_execution_mode": "off", "myst_enable_extensions": ["dollarmath"]}
     settings |= {"html_theme": "basic", "show_warning_types": True, "napoleon_use_param": False}
     settings |= {"napoleon_use_rtype": False, "autodoc_typehints": "none"}
@@ -277,11 +278,6 @@ def test_a_term_shows_its_definition_and_leads_to_it(project):
     assert project.page("deep/two").select_one(".term > a")["href"] == "../glossary.html#term-crate"
     assert project.page("glossary").select(".term") == []
     assert project.page("glossary").select_one("dd a").get_text() == "crate"
-
-
-def test_mathjax_comes_with_a_definition_that_needs_it(project):
-    needs = {name for name in ("plain", "deep/two") if project.page(name).select('script[src*="mathjax"]')}
-    assert needs == {"plain"}
 
 
 def test_a_definition_of_more_than_words_is_warned_of_and_shown_in_words(project):
@@ -505,14 +501,6 @@ def test_the_fields_of_a_named_tuple_are_no_entries_and_all_else_is():
     assert links.without_fields(None, "class", "first", Pair.first, False, None) is True
     assert links.without_fields(None, "module", "Pair", Pair, False, None) is None
     assert links.without_fields(None, "module", "one", 1, False, None) is None
-
-
-def test_a_definition_with_a_formula_brings_mathjax_to_a_page_that_has_none(tiny_book):
-    page = soup(tiny_book / "_build" / "html" / "book" / "quotes.html")
-    assert page.select_one("article .term .definition .math")
-    assert not page.select_one("article .math:not(.definition .math)")
-    assert page.select_one('script[src*="mathjax"]')
-    assert [place["id"] for place in page.select(".definition")] == ["shown-definition-1"]
 
 
 # A page follows what it links to

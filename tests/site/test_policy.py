@@ -358,28 +358,13 @@ def test_a_word_is_searched_and_found(refused, server):
     assert met(refused) == []
 
 
-# What MathJax loads when a reader has chosen so in the menu of a formula; a choice stays, in the browser
-
-
-@pytest.mark.parametrize("choice", ['{"explorer": true}', '{"renderer": "SVG"}', '{"collapsible": true}'])
-def test_formulas_are_typeset_as_the_reader_chose(refused, server, choice):
-    refused.get(server.url("tiny/search.html"))
-    refused.execute_script("localStorage.setItem('MathJax-Menu-Settings', arguments[0])", choice)
-    open_page(refused, server.url(TINY))
-    assert len(refused.find_elements(By.CSS_SELECTOR, "article .math mjx-container")) >= 3
-    if "explorer" in choice:
-        spoken = "return document.querySelector('article div.math mjx-container').ariaLabel ?? ''"
-        wait(refused, lambda: "StartFraction" in refused.execute_script(spoken), "the formula is not spoken")
-    assert met(refused) == []
-
-
 # It bites
 
 
 @pytest.fixture
 def tampered(refused, server, tiny_book, tmp_path):
     """Opens the tiny page with something put into it after the build."""
-    html = shutil.copytree(tiny_book / "_build" / "html", tmp_path / "html", ignore=shutil.ignore_patterns("mathjax"))
+    html = shutil.copytree(tiny_book / "_build" / "html", tmp_path / "html")
     server.folders["tampered"] = html
 
     def open_with(injected, own=""):
@@ -393,7 +378,7 @@ def tampered(refused, server, tiny_book, tmp_path):
 
     yield open_with
     del server.folders["tampered"]
-    requests(refused), errors(refused)  # MathJax, which was left out, and what the policy refused
+    requests(refused), errors(refused)  # what the policy refused
 
 
 @pytest.mark.parametrize(
