@@ -12,7 +12,7 @@ from pathlib import Path
 
 from notes._extras import needs
 from notes.claims import Claim
-from notes.site import accessible, captions, cards, formulas, links, notebooks, search, weight
+from notes.site import accessible, captions, cards, formulas, links, navigation, notebooks, search, weight
 from notes.site.contents import Settings, read, text_of
 from notes.site.dependencies import execution_cache
 from notes.site.kernels import kernel_environment
@@ -255,6 +255,7 @@ def setup(app):
     captions.setup(app)
     links.setup(app)
     formulas.setup(app)
+    navigation.setup(app)
     notebooks.setup(app)
     search.setup(app)
     accessible.setup(app)
