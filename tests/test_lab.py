@@ -169,7 +169,8 @@ def test_a_chapter_of_the_book_opens_and_its_first_figure_moves(chromium, lab, c
     assert captions
     for number, caption in enumerate(captions, start=1):
         assert re.match(rf"Figure\s{number}:\s*\w", caption)
-    text = " ".join(chromium.execute_script(words, ".jp-MarkdownOutput"))
+    text = " ".join(chromium.execute_script(words, ".jp-NotebookPanel .jp-MarkdownCell"))
+    assert captions[0] in text
     assert re.findall(r"fig-\w+-[\w-]+|:::", text) == []  # each reference reads as a number or a title
 
 
