@@ -161,10 +161,11 @@ def write(app, doctree, docname):
     words = {"book": app.config.html_title or app.config.project, "page": page, "wheel": WHEEL}
     words["others"] = f", and compares with {' and '.join(others)}" if others else ""
     code = {"wheel": WHEEL, "version": notes.__version__, "address": _address(app, docname), "others": others}
-    cells = [
-        _text(_INTRODUCTION.format(**words)),
-        nbformat.v4.new_code_cell(_INSTALLATION.format(**code), metadata=HIDDEN),
-    ]
+    kernel = kept.metadata.kernelspec
+    cells = []
+    if kernel.get("language", "python") == "python":
+        first = nbformat.v4.new_code_cell(_INSTALLATION.format(**code), metadata=HIDDEN)
+        cells = [_text(_INTRODUCTION.format(**words)), first]
     paragraphs, done = [], 0
     for piece in [*markdown.blocks(doctree), len(kept.cells)]:
         starts = isinstance(piece, int) or re.match(r"(<a id=\S+></a>\s+)?#", piece)
@@ -178,7 +179,6 @@ def write(app, doctree, docname):
             done = piece + 1
     for number, cell in enumerate(cells, start=1):
         cell.id = f"cell-{number}"
-    kernel = kept.metadata.kernelspec
     metadata = {"kernelspec": kernel, "language_info": {"name": kernel.get("language", "python")}}
     target = Path(app.outdir) / "_sources" / f"{docname}.ipynb"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -372,7 +372,7 @@ class Markdown:
         return [self.words(node)]
 
     def block_figure(self, node):
-        pictures = [self.words(node)] if isinstance(node[0], nodes.image | nodes.reference) else []
+        pictures = [self.inline(node[0])] if isinstance(node[0], nodes.image | nodes.reference) else []
         captions = [child for child in node if isinstance(child, nodes.caption | nodes.legend)]
         return pictures + [piece for child in captions for piece in self.blocks(child)]
 
@@ -383,6 +383,8 @@ class Markdown:
 
     def block_legend(self, node):
         return self.inside(node)
+
+    block_glossary = block_legend
 
     def block_image(self, node):
         return [self.inline_image(node)]
@@ -478,7 +480,7 @@ class Markdown:
     def inline_image(self, node):
         uri = node["uri"]
         if not urlsplit(uri).scheme:
-            uri = self.at_site(posixpath.join(self.app.builder.imagedir, self.app.builder.images.get(uri, uri)))
+            uri = self.at_site(posixpath.join(self.app.builder.imagedir, self.app.env.images[uri][1]))
         return f"![{_escaped(node.get('alt', ''))}]({uri})"
 
     def inline_target(self, node):

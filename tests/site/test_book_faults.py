@@ -216,6 +216,18 @@ def test_a_claim_is_quoted_wherever_words_stand(page):
     assert page("book/anything").select_one(".term .definition").get_text() == "What Nothing is nothing says."
 
 
+def test_a_notebook_says_in_plain_markdown_what_its_page_says(allowed):
+    notebook = download(allowed[0], "book/quoted")
+    text = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    quote = "[Nothing is nothing (measured 0, expected 0)](#claim-1)"
+    for line in (f"## {quote} in a heading", f"- In a list {quote}", f"| {quote} |", f"> **It is so: {quote}**"):
+        assert f"\n{line}\n" in text
+    assert f"- **nought**: What {quote} says." in text
+    assert "![A mark](../../_images/favicon.svg)" in text
+    assert text.count('<a id="claim-1"></a>') == 1
+    assert [cell for cell in download(allowed[0], "book/julia").cells if "notes" in cell.source] == []
+
+
 def test_a_statement_is_quoted_letter_by_letter(page):
     quoted = page("book/quoted")
     words = [quote.contents[0].strip() for quote in quoted.select("a.claim-quote")]
@@ -253,7 +265,10 @@ def test_a_byte_order_mark_line_ends_of_windows_and_tabs_are_read_as_if_they_wer
     assert "a\tb" in page("book/marked").get_text()
     notebook = download(allowed[0], "book/marked")
     assert notebook.metadata.kernelspec.name == "python3"
-    assert [c.source for c in notebook.cells if c.cell_type == "code"] == ["if 1:\n\tprint('a\\tb')", "print('marked')"]
+    assert [c.source for c in notebook.cells if c.cell_type == "code"][1:] == [
+        "if 1:\n\tprint('a\\tb')",
+        "print('marked')",
+    ]
 
 
 def test_contents_may_name_files_with_their_suffix_notebooks_patterns_parts_and_sites(allowed, page):
