@@ -81,12 +81,13 @@ def wheel():
     folder = f"notes-{notes.__version__}.dist-info"
     files = {f"notes/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes() for path in files_below(PACKAGE)}
     files |= {f"notes/figures/results/{path.name}": path.read_bytes() for path in RESULTS.glob("*.json")}
-    own = importlib.metadata.distribution("notes")
+    own = importlib.metadata.distribution("notes")  # the folder that setuptools leaves in a repository has no licence
+    licence = own.read_text("licenses/LICENSE") or text_of(PACKAGE.parent / "LICENSE")
     files |= {
         f"{folder}/METADATA": "\n".join(about).encode(),
         f"{folder}/WHEEL": b"Wheel-Version: 1.0\nGenerator: notes\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{folder}/entry_points.txt": own.read_text("entry_points.txt").encode(),
-        f"{folder}/licenses/LICENSE": own.read_text("licenses/LICENSE").encode(),
+        f"{folder}/licenses/LICENSE": licence.encode(),
     }
     record = [f"{name},sha256={_checksum(files[name])},{len(files[name])}\n" for name in sorted(files)]
     files[f"{folder}/RECORD"] = "".join([*record, f"{folder}/RECORD,,\n"]).encode()
