@@ -64,7 +64,7 @@ def _address(app, pathto, target):
 
 def describe(app, pagename, templatename, context, doctree):
     """Give a page its description and its card."""
-    book, title = context["docstitle"], Markup(context.get("title") or _UNTITLED.get(pagename)).striptags()
+    book, title = app.config.html_title, Markup(context.get("title") or _UNTITLED.get(pagename)).striptags()
     root = app.env.get_doctree(app.config.root_doc)
     given = _GIVEN.search(context.get("metatags") or "")
     words = html.unescape(given[1]) if given else _description(doctree) or f"{title}, in the book “{book}”."
@@ -94,7 +94,7 @@ def write_index(app, exception):
     if exception or app.builder.format != "html" or not index.exists() or "<html" in index.read_text(encoding="utf-8"):
         return
     first = app.builder.get_target_uri(config.root_doc)
-    context = {"title": config.html_title, "docstitle": config.html_title, "pathto": lambda target, _: target}
+    context = {"title": config.html_title, "pathto": lambda target, _: target}
     context["pageurl"] = _address(app, None, first) if config.html_baseurl else None
     describe(app, config.root_doc, "", context, app.env.get_doctree(config.root_doc))
     icon = f'<link rel="icon" href="_static/{Path(config.html_favicon).name}" />' if config.html_favicon else ""

@@ -35,7 +35,6 @@ _SILENT = (
 # What ends a line of text: words on either side of it are two.
 _BLOCKS = (nodes.Body, nodes.Part, nodes.Titular, nodes.Sequential, nodes.Structural)
 _NAMES, _WORDS_OR_TEX = re.compile(r"[^\W\d]{3}"), re.compile(r"""^f?["']|[\\$]""")
-_TEMPLATES = Path(__file__).with_name("templates") / "theme"
 _NEVER_LOADED = ["searchtools.js", "language_data.js", "sphinx_highlight.js"]  # Sphinx's own
 
 
@@ -241,7 +240,6 @@ def choose_scripts(app, pagename, templatename, context, doctree):
 
 
 def setup(app):
-    app.connect("config-inited", lambda app, config: config.templates_path.append(str(_TEMPLATES)))
     app.connect("builder-inited", replace_sphinx_search)
     app.connect("doctree-resolved", collect, priority=900)  # when all others have had their say
     app.connect("html-collect-pages", search_page)

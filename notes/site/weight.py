@@ -6,6 +6,7 @@ stands on some page or in some script, and an icon stays if such a rule shows it
 """
 
 import hashlib
+import logging
 import re
 import shutil
 from pathlib import Path
@@ -140,6 +141,7 @@ def cut(path, icons):
 
 
 def setup(app):
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # or it tells of each table that it cuts
     app.config.templates_path.append(str(TEMPLATES))
     app.connect("html-page-context", lighten, priority=900)
     app.connect("build-finished", prune, priority=950)  # after all else was written

@@ -28,11 +28,11 @@ WORK = ROOT / "_build" / "mutants"
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 KEY = ("module", "place", "before", "after")
 
-# All of the package but its pictures (plots, figures), two names (_mime) and what makes the site of them
-# (site.extension, site.kernels, site.outputs), whose tests are pixels and whole books in a browser.
+# All of the package but its pictures (plots, figures), two names (_mime) and what makes pages of them (the parts of the
+# Sphinx extension, the PDF), whose tests are pixels and whole books in a browser.
 MODULES = ["_numbers", "_arguments", "_extras", "_threads", "_attention", "mixtures", "langevin"]
 MODULES += ["fokker_planck", "score_matching", "networks", "training", "claims", "explore"]
-MODULES += [f"site.{name}" for name in ["build", "contents", "dependencies", "figure", "policy", "links"]]
+MODULES += [f"site.{name}" for name in ["build", "contents", "dependencies", "figure", "formulas", "policy", "links"]]
 
 # Not those that compare the text of a module: a slip would fail them whatever it does.
 TESTS = ["arguments", "mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "claims"]
