@@ -153,7 +153,7 @@ def _kept(app, docname):
 
 def write(app, doctree, docname):
     """Put a chapter's notebook where its page offers it."""
-    if app.builder.format != "html" or "kernelspec" not in app.env.metadata[docname]:
+    if app.builder.name != "html" or "kernelspec" not in app.env.metadata[docname]:
         return
     kept = nbformat.from_dict(json.loads(_kept(app, docname).read_text(encoding="utf-8")))
     others = outside(cell.source for cell in kept.cells if cell.cell_type == "code")
@@ -539,7 +539,7 @@ def _escaped(text):
 
 def place_wheels(app, exception):
     """Put the package beside the notebooks."""
-    if exception or app.builder.format != "html":
+    if exception or app.builder.name != "html":
         return
     content = wheel()
     for folder in {posixpath.dirname(docname) for docname, data in app.env.metadata.items() if "kernelspec" in data}:
