@@ -51,7 +51,7 @@ def prune(app, exception):
     """Leave of the style sheets, the icons and the files beside them what the pages use."""
     site = Path(app.outdir)
     static = site / "_static"
-    if exception or app.builder.format != "html":
+    if exception or app.builder.name != "html":
         return
     for path in {*static.rglob("*.map"), *static.glob("scripts/fontawesome.js*")}:
         path.unlink()
