@@ -187,6 +187,12 @@ class Figure:
         )
 
 
+def want_no_motion(driver):
+    """Be a reader who wants no motion, for whom no figure starts by itself."""
+    features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": features})
+
+
 def is_slider(item):
     return item.get_dom_attribute("type") == "range"
 
@@ -201,7 +207,7 @@ def place(driver, slider, value):
 
 def by_mouse(figure, at, value):
     """Set a control by mouse: a click on the checkbox or the choice, or the slider's thumb dragged to its value."""
-    driver, item = figure.driver, _target(figure, at, value)
+    driver, item = figure.driver, target(figure, at, value)
     figure.scroll_to(item)
     if not is_slider(item):
         ActionChains(driver, duration=0).click(item).perform()
@@ -209,7 +215,7 @@ def by_mouse(figure, at, value):
     drag(driver, place(driver, item, figure.state()[at]), place(driver, item, value))
 
 
-def _target(figure, at, value):
+def target(figure, at, value):
     """What a reader aims at to give a control a value: the label of a choice, else the only input."""
     inputs = figure.inputs[at]
     return inputs[value].find_element(By.XPATH, "..") if len(inputs) > 1 else inputs[0]
@@ -229,7 +235,7 @@ def drag(driver, start, *points, hold=0):
 
 def by_touch(figure, at, value):
     """Set a control by finger: a tap on the checkbox or the choice, or the slider's thumb dragged to its value."""
-    driver, item = figure.driver, _target(figure, at, value)
+    driver, item = figure.driver, target(figure, at, value)
     figure.scroll_to(item)
     if not is_slider(item):
         box = driver.execute_script("return arguments[0].getBoundingClientRect().toJSON()", item)
@@ -253,8 +259,7 @@ def by_keyboard(figure, at, value):
     keys = (
         (Keys.ARROW_RIGHT if steps > 0 else Keys.ARROW_LEFT) * abs(steps) if others or is_slider(first) else Keys.SPACE
     )
-    for key in keys:  # each to where the last one led
-        figure.driver.switch_to.active_element.send_keys(key)
+    ActionChains(figure.driver, duration=0).send_keys(keys).perform()  # each to where the last one led
 
 
 def requests(driver):

@@ -10,7 +10,9 @@ from browser import (
     requests,
     set_screen,
     soup,
+    target,
     wait,
+    want_no_motion,
 )
 from conftest import ROOT
 from fontTools.ttLib import TTFont
@@ -20,8 +22,10 @@ from sphinx_external_toc.parsing import parse_toc_yaml
 
 from notes.site import weight
 from notes.site.cards import plain
+from notes.site.contents import Contents
 
 PAGES = [f"site/{name}.html" for name in parse_toc_yaml(ROOT / "_toc.yml")]
+CHAPTERS = [f"site/book/{chapter.path.stem}.html" for chapter in Contents(ROOT).chapters]
 INTRO = "site/book/intro.html"
 RAW, SENT = 1_700_000, 450_000  # bytes before the first move, as they lie and as a server sends them
 TEXT = {".css", ".html", ".js", ".svg"}
@@ -29,6 +33,7 @@ TEXT = {".css", ".html", ".js", ".svg"}
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_loads_little_before_the_first_move(browser, server, page):
+    want_no_motion(browser)  # a figure that starts by itself is a first move
     browser.execute_cdp_cmd("Network.clearBrowserCache", {})
     open_page(browser, server.url(page))
     complete = "return document.readyState === 'complete'"
@@ -185,17 +190,16 @@ return arguments[0].map((e) => e.getBoundingClientRect()).map((r) => r.top >= to
   && r.left >= 0 && r.right <= innerWidth && r.width > 20 && r.height > 10)"""
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if page in {INTRO, "site/book/langevin.html", "site/book/notation.html"}]
-)
+@pytest.mark.parametrize("page", CHAPTERS)
 def test_on_a_phone_held_sideways_a_picture_is_seen_with_each_of_its_controls(browser, server, page):
     set_screen(browser, 844, 390, mobile=True)
     open_page(browser, server.url(page))
     for figure in figures(browser):
         figure.scroll_to(figure.image)
-        for control in figure.inputs:
-            browser.execute_script("arguments[0].scrollIntoView({block: 'nearest', behavior: 'instant'})", control)
-            assert browser.execute_script(SEEN, [figure.image, control]) == [True, True], figure.id
+        for at, labels in enumerate(figure.labels):
+            for item in {target(figure, at, value) for value in range(len(labels))}:
+                browser.execute_script("arguments[0].scrollIntoView({block: 'nearest', behavior: 'instant'})", item)
+                assert browser.execute_script(SEEN, [figure.image, item]) == [True, True], figure.id
         picture = figure.image.rect
         width, height = (int(figure.image.get_dom_attribute(side)) for side in ("width", "height"))
         assert picture["height"] > 200
