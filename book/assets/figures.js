@@ -215,8 +215,8 @@ class Explorer {
     this.moving.value = (this.moving.value + 1) % this.moving.labels.length; // no motion of its own: a press is a step
     this.move();
   }
-  startByItself() { // once, and for a reader who has chosen nothing
-    if (this.touched || still.matches || decodeFragment()[1] !== undefined) return;
+  startByItself() { // once, and for a reader who has chosen nothing and asks for neither rest nor few bytes
+    if (this.touched || still.matches || navigator.connection?.saveData || decodeFragment()[1] !== undefined) return;
     this.touched = true;
     this.play(false);
   }
