@@ -17,6 +17,7 @@ from urllib.parse import quote, unquote, urldefrag, urljoin, urlsplit
 
 from notes._extras import needs
 from notes.site.build import FINISHED, ROOT, lock_folder
+from notes.site.plain import plain
 
 with needs("site"):
     import jinja2
@@ -78,9 +79,7 @@ def head_of(site, pages):
     """What the pages' heads hold for the look of an article, each once."""
     found = {}
     for address, page in pages.items():
-        for tag in page.head.select("link[rel=stylesheet], :not(noscript) > style, script"):
-            if tag.name == "script" and "mathjax" not in str(tag).lower():
-                continue
+        for tag in page.head.select("link[rel=stylesheet], :not(noscript) > style"):
             _to_files(site, address, tag)
             found[str(tag)] = None
     return markupsafe.Markup("\n".join(found))
@@ -155,15 +154,10 @@ def _heading(tag):
         inner.unwrap()
     for inner in words.select("[id]"):
         del inner["id"]
-    speech = BeautifulSoup(words.decode(), "html.parser")
-    for root in speech.select("msqrt"):
-        root.insert(0, "√")
-    return Heading(
-        int(tag.name[1]),
-        _place(tag["id"]),
-        markupsafe.Markup(words.decode()),
-        " ".join(speech.get_text().split()),
-    )
+    html = markupsafe.Markup(words.decode())
+    for formula in words.select("mjx-container"):
+        formula.replace_with(plain(formula["data-tex"]))
+    return Heading(int(tag.name[1]), _place(tag["id"]), html, " ".join(words.get_text().split()))
 
 
 def browser():
@@ -187,7 +181,7 @@ def print_file(source, target):
             "--no-first-run",
             "--host-resolver-rules=MAP * ~NOTFOUND",  # no network
             "--font-render-hinting=none",  # letters stand where they do on paper
-            "--virtual-time-budget=120000",  # for pictures and formulas
+            "--virtual-time-budget=120000",  # for pictures and fonts
             "--no-pdf-header-footer",
             f"--user-data-dir={profile}",
             f"--print-to-pdf={target}",

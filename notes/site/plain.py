@@ -1,4 +1,4 @@
-"""Formulas as plain text, for the search: ``\\sqrt{2\\tau}\\, z_t`` is √(2τ) zₜ."""
+"""Formulas as plain text, for the search and for bookmarks: ``\\sqrt{2\\tau}\\, z_t`` is √(2τ) zₜ."""
 
 import re
 import unicodedata
