@@ -32,7 +32,7 @@ addEventListener("keydown", (event) => {
 const unfolded = new Set();
 let theme;
 addEventListener("beforeprint", () => {
-  for (const fold of document.querySelectorAll("details:not([open])")) {
+  for (const fold of document.querySelectorAll("article details:not([open])")) {
     unfolded.add(fold);
     fold.open = true;
   }
