@@ -67,12 +67,16 @@ def open_by_double_click(driver, lab, *path):
     driver.get("about:blank")
     driver.get(f"{lab}lab?token=token&reset")
     for name in path:
-        item = f"//li[contains(@class, 'jp-DirListing-item')][.//span[text()='{name}']]"
-        wait(driver, lambda item=item: _is_seen(driver, item), f"{name} is not listed", 40)
-        ActionChains(driver).double_click(driver.find_element(By.XPATH, item)).perform()
+        double_click(driver, name)
     wait(driver, lambda: cells(driver), "no notebook opens", 20)
     status = driver.find_element(By.ID, "jp-main-statusbar")
     wait(driver, lambda: "| Idle" in status.text, "no kernel starts", 40)
+
+
+def double_click(driver, name):
+    item = f"//li[contains(@class, 'jp-DirListing-item')][.//span[text()='{name}']]"
+    wait(driver, lambda: _is_seen(driver, item), f"{name} is not listed", 40)
+    ActionChains(driver).double_click(driver.find_element(By.XPATH, item)).perform()
 
 
 def _is_seen(driver, item):
