@@ -81,8 +81,8 @@ def wheel():
     folder = f"notes-{notes.__version__}.dist-info"
     files = {f"notes/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes() for path in files_below(PACKAGE)}
     files |= {f"notes/figures/results/{path.name}": path.read_bytes() for path in RESULTS.glob("*.json")}
-    own = importlib.metadata.distribution("notes")  # the folder that setuptools leaves in a repository has no licence
-    licence = own.read_text("licenses/LICENSE") or text_of(PACKAGE.parent / "LICENSE")
+    own, licence = importlib.metadata.distribution("notes"), PACKAGE.parent / "LICENSE"  # the latter in a repository
+    licence = text_of(licence) if licence.exists() else own.read_text("licenses/LICENSE")
     files |= {
         f"{folder}/METADATA": "\n".join(about).encode(),
         f"{folder}/WHEEL": b"Wheel-Version: 1.0\nGenerator: notes\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
