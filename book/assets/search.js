@@ -13,7 +13,7 @@ const liked = (label) => LIKED[label.split(" ")[0]] ?? 0.7; // a theorem, a defi
 // Every word of the index, and where it stands: in a title, in the text or in code.
 const FIELDS = ["title", "text", "code"];
 const vocabulary = new Map();
-all.forEach((place, at) => {
+function enter(place, at) {
   const named = { ...place };
   if (/\d/.test(place.label)) named.title = `${place.label} ${place.title}`; // a theorem is found by its number
   if (place.label === "Claim") [named.title, named.text] = ["", `${place.title} ${place.text}`]; // and claims after what they are about
@@ -28,7 +28,17 @@ all.forEach((place, at) => {
     }
   });
   place.names = (place.label === "Term" ? place.title.split(", ") : [place.title]).map((name) => joined(terms(name)));
-});
+}
+const ready = (async () => { // in short stretches, so that the page answers meanwhile
+  let until = 0;
+  for (const [at, place] of all.entries()) {
+    if (performance.now() > until) {
+      await new Promise((resolve) => { setTimeout(resolve); });
+      until = performance.now() + 8;
+    }
+    enter(place, at);
+  }
+})();
 
 // How well each place has a word: a weight by field, of which the best counts.
 function weigh(wanted) {
@@ -171,7 +181,8 @@ function nothing(query, known) {
   results.append(element("p", {}, "Try one word at a time:"), element("ul", {}, ...links));
 }
 
-function search() {
+async function search() {
+  await ready;
   show(field.value);
   history.replaceState(null, "", field.value.trim() ? `?q=${encodeURIComponent(field.value)}` : location.pathname);
 }
@@ -186,4 +197,4 @@ field.addEventListener("input", () => {
 });
 field.value = new URL(location).searchParams.get("q") ?? "";
 field.focus();
-show(field.value);
+ready.then(() => show(field.value));

@@ -10,7 +10,7 @@ import unicodedata
 
 import pypdf
 import pytest
-from browser import by_keyboard, figures, open_page, set_screen, set_theme, soup
+from browser import by_keyboard, figures, open_page, set_screen, set_theme, soup, wait
 from bs4 import BeautifulSoup
 from conftest import REQUIRED, ROOT, build
 from selenium.webdriver.common.by import By
@@ -108,6 +108,11 @@ def test_a_printed_picture_tells_a_state_that_was_chosen_and_waits_for_no_scroll
     server.delay = lambda path: 0.3 * path.startswith("/far/_images")
     open_page(browser, server.url("far/book/far.html"))
     assert not browser.execute_script("return [...document.images].some((image) => image.naturalWidth)")
+    browser.execute_script(
+        """window.print = () => { window.whole = [...document.images].map((image) => image.naturalWidth > 0) };
+        document.querySelector(".btn-download-pdf-button").click()"""
+    )
+    assert all(wait(browser, lambda: browser.execute_script("return window.whole"), "the button does not print"))
     document = printed(browser)
     assert pictures(document) == 2
     assert "Shown" not in text_of(document)

@@ -67,11 +67,14 @@ def status(driver):
 
 def ask(driver, query):
     """What the search page shows of a query: what it says, and each result's page, words and excerpt."""
-    return driver.execute_script(
-        """show(arguments[0]);
-        const hits = [...document.querySelectorAll("#search-results section li")];
-        return [document.querySelector("#search-status").textContent, hits.map((hit) => [
-          hit.firstChild.getAttribute("href"), hit.firstChild.textContent, hit.lastChild.textContent])];""",
+    return driver.execute_async_script(
+        """const [query, done] = arguments;
+        ready.then(() => {
+          show(query);
+          const hits = [...document.querySelectorAll("#search-results section li")];
+          done([document.querySelector("#search-status").textContent, hits.map((hit) => [
+            hit.firstChild.getAttribute("href"), hit.firstChild.textContent, hit.lastChild.textContent])]);
+        });""",
         query,
     )
 
@@ -243,6 +246,7 @@ def test_marks_are_in_the_words_alone_and_go(browser, server):
 def test_the_search_is_seen_on_a_phone_in_both_themes(browser, server, theme):
     set_screen(browser, 390, mobile=True)
     open_page(browser, server.url("site/search.html?q=score+matching"))
+    wait(browser, lambda: "for “score matching”" in status(browser), "nothing is found")
     set_theme(browser, theme)
     assert faint_texts(browser, "#search-results *, #search-status") == []
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
