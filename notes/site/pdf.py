@@ -252,13 +252,18 @@ def _make(root, target):
         finish(draft, target, book["title"], book["author"], headings)
 
 
-def main(root=ROOT):
+def told(make, root, done, failed):
+    """Make something of the book in a folder and say so, or why not. Returns the status for the shell."""
     try:
-        print(f"The book is printed: {make(root)}")
+        print(f"{done}: {make(root)}")
     except OSError as error:
-        print(f"The book was not printed: {error}", file=sys.stderr)
+        print(f"{failed}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def main(root=ROOT):
+    return told(make, root, "The book is printed", "The book was not printed")
 
 
 if __name__ == "__main__":

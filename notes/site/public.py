@@ -30,12 +30,7 @@ def make(root=ROOT):
 
 
 def main(root=ROOT):
-    try:
-        print(f"The site to publish: {make(root)}")
-    except OSError as error:
-        print(f"The site to publish was not made: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return pdf.told(make, root, "The site to publish", "The site to publish was not made")
 
 
 if __name__ == "__main__":

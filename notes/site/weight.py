@@ -34,9 +34,7 @@ def lighten(app, pagename, templatename, context, doctree):
     body, scripts = context.get("body", ""), context["script_files"]
     if "sd-tab-set" not in body:
         scripts = [script for script in scripts if script.filename != "_static/design-tabs.js"]
-    if pagename != "search":  # whose own scripts follow these at once
-        scripts = [_deferred(script) for script in scripts]
-    context["script_files"] = scripts
+    context["script_files"] = [_deferred(script) for script in scripts]
     before, image, after = body.partition("<img ")
     context["body"] = before + image + after.replace("<img ", '<img loading="lazy" ')
 
