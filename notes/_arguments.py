@@ -104,6 +104,16 @@ def _real(name, value):
     return value
 
 
+def one_a_row(name: str, value: Any, x: Tensor) -> Tensor:
+    """Positive numbers, one for each row of x, as constants in its dtype."""
+    value = finite(name, floating(name, value, like=x)).detach()
+    if value.shape != x.shape[:1]:
+        raise ValueError(f"{name} must be a number or have shape ({len(x)},), got {tuple(value.shape)}")
+    if (value <= 0).any():
+        raise ValueError(f"{name} must be positive, got {value.min().item()}")
+    return value
+
+
 def on_device(generator: torch.Generator | None, device: torch.device | str) -> None:
     """A generator draws on its own device: refuse one that lives elsewhere."""
     if generator is None:

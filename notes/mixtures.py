@@ -1,6 +1,7 @@
 """Gaussian mixtures: targets whose density, score and smoothed score are all known exactly."""
 
 import contextlib
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -155,7 +156,7 @@ class GaussianMixture:
         x = self._points(x)
         with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
             pairs = _pairs(*self._centred(x))
-            return torch.cat([(top + terms.sum(0).log2()) * math.log(2) for _, top, terms in pairs]).to(x.dtype)
+            return torch.cat([(top + terms.sum(0).log2()) * math.log(2) for _, _, top, terms in pairs]).to(x.dtype)
 
     def score(self, x: torch.Tensor) -> torch.Tensor:
         r"""Stein's score in closed form: the pull of each component, weighted by its responsibility.
@@ -181,12 +182,34 @@ class GaussianMixture:
         with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
             if self._one_std and not any(map(_is_differentiated, (x, self.means, self.stds, self.weights))):
                 return _attention.attend(x, self.means.to(x), self.stds[0].item(), self.weights.to(x))
-            means, stds, weights, points = self._centred(x)
-            precision, scores = 1 / stds.square()[:, None], []
-            for rows, _, terms in _pairs(means, stds, weights, points):
-                pull = terms * precision
-                scores.append(((means.T @ pull - rows.T * pull.sum(0)) / terms.sum(0)).T)
-            return torch.cat(scores).to(x.dtype)
+            return _mean_pull(*self._centred(x)).to(x.dtype)
+
+    def smoothed_score(self, x: torch.Tensor, sigma: float | torch.Tensor) -> torch.Tensor:
+        r"""The score of the law of x + σz, a field of two arguments: what a noise-conditional network learns.
+
+        .. math:: s(x, \sigma) = \nabla_x \log p_\sigma(x)
+
+        ``x`` is (n, d), and ``sigma`` a positive number in the units of x, or (n,), one a row: returns (n, d). At a
+        number it is ``smoothed(sigma).score(x)``.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from notes.mixtures import GaussianMixture
+        >>> p = GaussianMixture([[0.0]], 3.0)
+        >>> x, sigma = torch.ones(2, 1), torch.tensor([4.0, 1.0])
+        >>> p.smoothed_score(x, sigma)
+        tensor([[-0.0400],
+                [-0.1000]])
+        """
+        if getattr(sigma, "ndim", 0) == 0:
+            return self.smoothed(sigma).score(x)
+        x = self._points(x)
+        sigma = check.one_a_row("sigma", sigma, x)
+        widest = self.smoothed(sigma.max() if len(x) else 1.0)
+        with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
+            means, _, weights, points = widest._centred(x)
+            return _mean_pull(means, self.stds.to(means), weights, points, sigma.to(means)).to(x.dtype)
 
     def components(self, x: torch.Tensor) -> torch.Tensor:
         """The most responsible component for each row of x (n, d). Returns (n,), whole numbers.
@@ -201,7 +224,7 @@ class GaussianMixture:
         """
         x = self._points(x)
         with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
-            return torch.cat([terms.argmax(0) for _, _, terms in _pairs(*self._centred(x))])
+            return torch.cat([terms.argmax(0) for *_, terms in _pairs(*self._centred(x))])
 
     def smoothed(self, sigma: float) -> "GaussianMixture":
         r"""The law of x + σz, z ~ N(0, I): again a mixture, with stds :math:`\sqrt{\sigma_k^2 + \sigma^2}`.
@@ -233,25 +256,52 @@ class GaussianMixture:
         return means - centre, stds, weights, x.to(dtype) - centre
 
 
-def _pairs(
-    means: torch.Tensor, stds: torch.Tensor, weights: torch.Tensor, x: torch.Tensor
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Blocks of points (b, d), each with its (K, b) terms w_k N(x; μ_k, σ_k² I) / 2ᵗᵒᵖ, and top (b,).
+def _mean_pull(
+    means: torch.Tensor,
+    stds: torch.Tensor,
+    weights: torch.Tensor,
+    x: torch.Tensor,
+    sigma: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """The pulls of the components at each point, weighted by their responsibilities. (n, d)"""
+    scores = []
+    for rows, widths, _, terms in _pairs(means, stds, weights, x, sigma):
+        pull = terms * (1 / widths.square())
+        scores.append(((means.T @ pull - rows.T * pull.sum(0)) / terms.sum(0)).T)
+    return torch.cat(scores)
 
-    The largest term of a point is 1. The points lie along memory, since a softmax over a short stretch of it is many
-    times slower; the components do where they are so many that a block holds few points. Squares are of differences,
-    never expanded, and of numbers without a unit.
+
+def _pairs(
+    means: torch.Tensor,
+    stds: torch.Tensor,
+    weights: torch.Tensor,
+    x: torch.Tensor,
+    sigma: torch.Tensor | None = None,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Blocks of points (b, d), each with its widths, (K, b) terms w_k N(x; μ_k, σ_k² I) / 2ᵗᵒᵖ, and top (b,).
+
+    The widths are the stds, (K, 1), or with a noise ``sigma`` (n,) for each point those of its law, (K, b). The largest
+    term of a point is 1. The points lie along memory, since a softmax over a short stretch of it is many times slower;
+    the components do where they are so many that a block holds few points. Squares are of differences, never expanded,
+    and of numbers without a unit.
     """
     differentiated = any(map(_is_differentiated, (means, stds, weights, x)))
     linear = _is_differentiated(weights)  # the logarithm has no derivative at zero
-    constant = (-means.shape[1] * (stds.log2() + 0.5 * math.log2(2 * math.pi)))[:, None]
     log_weights = weights.log2()[:, None]
-    if not linear:
-        constant = constant + log_weights
-    scale = (math.sqrt(0.5 / math.log(2)) / stds)[:, None]
+
+    def factors(widths):
+        constant = -means.shape[1] * (widths.log2() + 0.5 * math.log2(2 * math.pi))
+        return constant if linear else constant + log_weights, math.sqrt(0.5 / math.log(2)) / widths
+
+    widths = stds[:, None]
+    constant, scale = factors(widths)
     columns = means.T.contiguous()
     size = max(1, _attention.BLOCK // len(means))
-    for rows in x.split(size):
+    noises = itertools.repeat(None) if sigma is None else sigma.split(size)
+    for rows, noise in zip(x.split(size), noises, strict=False):
+        if noise is not None:
+            widths = stds[:, None].hypot(noise)
+            constant, scale = factors(widths)
         joint = constant
         for mean, at in zip(columns, rows.T.contiguous(), strict=True):
             offset = (mean - at[:, None]).T if size < 16 else mean[:, None] - at
@@ -262,7 +312,7 @@ def _pairs(
         top = (joint + log_weights if linear else joint).detach().amax(0).clamp(min=torch.finfo(joint.dtype).min)
         binary = joint - top if differentiated else joint.sub_(top)
         terms = weights[:, None] * binary.clamp_(max=1000).exp2_() if linear else _attention.powers(binary)
-        yield rows, top, terms
+        yield rows, widths, top, terms
 
 
 def _is_differentiated(tensor: torch.Tensor) -> bool:

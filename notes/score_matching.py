@@ -498,12 +498,7 @@ def _noise_std(sigma, x):
     """A number, or one a row of x as a column."""
     if getattr(sigma, "ndim", 0) == 0:
         return check.representable("sigma", check.positive("sigma", sigma), x)
-    sigma = check.finite("sigma", check.floating("sigma", sigma, like=x)).detach()
-    if sigma.shape != x.shape[:1]:
-        raise ValueError(f"sigma must be a number or have shape ({len(x)},), got {tuple(sigma.shape)}")
-    if (sigma <= 0).any():
-        raise ValueError(f"sigma must be positive, got {sigma.min().item()}")
-    return sigma[:, None]
+    return check.one_a_row("sigma", sigma, x)[:, None]
 
 
 def _kernels(clean, sigma):
