@@ -1,4 +1,4 @@
-"""Networks for score fields: smooth functions with as many outputs as inputs."""
+"""Networks for score fields: smooth functions with as many outputs as inputs, of x alone or of x and a noise σ."""
 
 import itertools
 import math
@@ -9,8 +9,9 @@ from torch import Tensor
 from notes import _arguments as check
 from notes._threads import one_thread
 
-__all__ = ["ScoreNetwork"]
+__all__ = ["NoiseConditionalNetwork", "ScoreNetwork"]
 
+_WAVES = 3  # pairs of waves in log σ: of lengths 4π, 2π and π
 _PRODUCTS = 32  # multiply-adds of a matrix product that take as long as one number elsewhere, as one_thread counts
 
 
@@ -54,18 +55,7 @@ class ScoreNetwork(torch.nn.Module):
     def __init__(self, dim: int, *, width: int = 128, depth: int = 3, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.dim = check.count("dim", dim)
-        width, depth = check.count("width", width), check.count("depth", depth)
-        check.on_device(generator, "cpu")
-        sizes = [self.dim, *[width] * depth, self.dim]
-        layers = []
-        for inputs, outputs in itertools.pairwise(sizes):
-            layer = torch.nn.Linear(inputs, outputs, device="meta")  # draws nothing from the global generator
-            for name, shape in (("weight", (outputs, inputs)), ("bias", (outputs,))):
-                values = torch.empty(shape, device="cpu").uniform_(-(inputs**-0.5), inputs**-0.5, generator=generator)
-                setattr(layer, name, torch.nn.Parameter(values))
-            layers += [layer, torch.nn.SiLU()]
-        self.layers = torch.nn.Sequential(*layers[:-1])
-        self._products = sum(inputs * outputs for inputs, outputs in itertools.pairwise(sizes))
+        self.layers, self._products = _fully_connected(self.dim, width, depth, self.dim, generator)
 
     def forward(self, x: Tensor) -> Tensor:
         """The field at the points x, (n, d) → (n, d), in the network's dtype; one calls the network itself.
@@ -95,12 +85,128 @@ class ScoreNetwork(torch.nn.Module):
         Traceback (most recent call last):
         TypeError: x must be torch.float64, as the network is, got torch.float32
         """
-        dtype = self.layers[0].weight.dtype
-        if check.points("x", x, self.dim).dtype != dtype:
-            raise TypeError(f"x must be {dtype}, as the network is, got {x.dtype}")
+        _in_dtype_of(self, x)
         with one_thread(self._work(len(x))):
             return self.layers(x)
 
     def _work(self, n: int) -> float:
         """What n points cost, as :class:`one_thread` counts; infinity for what others made of this class."""
         return n * self._products / _PRODUCTS if type(self) is ScoreNetwork else math.inf
+
+
+class NoiseConditionalNetwork(torch.nn.Module):
+    r"""A field of two arguments s_θ(x, σ), one network for the scores of all noise scales.
+
+    .. math:: s_\theta(x, \sigma) = \frac1\sigma F_\theta\Bigl(\frac{x}{\sqrt{1 + \sigma^2}},\, \log \sigma\Bigr)
+
+    F_θ is fully connected, as :class:`ScoreNetwork` is, and takes log σ as itself and as three pairs of waves,
+    :math:`\sin` and :math:`\cos` of ½, 1 and 2 times it. At every σ what F_θ has to learn, −σ times the score, is the
+    mean of the noise z: a number of the order of one, where the score itself grows as 1/σ. So are its inputs, for data
+    that vary by about one. The weights begin as those of :class:`ScoreNetwork` do.
+
+    Parameters
+    ----------
+    dim : int
+        d, of the points and of the field.
+    width : int
+        Units of each hidden layer.
+    depth : int
+        Hidden layers, at least 1.
+    generator : torch.Generator, optional
+        Of the initial weights, on the CPU; None is torch's default one.
+
+    Raises
+    ------
+    ValueError
+        A size below 1, or a generator on another device.
+    TypeError
+        A size that is no whole number.
+
+    References
+    ----------
+    Song & Ermon (2020), https://arxiv.org/abs/2006.09011, for the division by σ.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from notes.networks import NoiseConditionalNetwork
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> model = NoiseConditionalNetwork(2, generator=generator)
+    >>> x = torch.zeros(5, 2)
+    >>> model(x, 0.1).shape
+    torch.Size([5, 2])
+    >>> model(x, torch.tensor([4.0, 2.0, 1.0, 0.5, 0.1])).shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(self, dim: int, *, width: int = 128, depth: int = 3, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.dim = check.count("dim", dim)
+        inputs = self.dim + 1 + 2 * _WAVES
+        self.layers, self._products = _fully_connected(inputs, width, depth, self.dim, generator)
+
+    def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
+        """The field at the points x and the noise scale σ; one calls the network itself.
+
+        Parameters
+        ----------
+        x : (n, d) Tensor
+            Points, in the network's dtype.
+        sigma : float or (n,) Tensor
+            σ > 0 in units of x: a number, or one for each row.
+
+        Returns
+        -------
+        (n, d) Tensor
+            The field, one row a point.
+
+        Raises
+        ------
+        ValueError
+            Points or σ of another shape; a σ that is not positive and finite.
+        TypeError
+            Points of another dtype.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from notes.networks import NoiseConditionalNetwork
+        >>> NoiseConditionalNetwork(1)(torch.zeros(3, 1), torch.ones(2))
+        Traceback (most recent call last):
+        ValueError: sigma must be a number or have shape (3,), got (2,)
+        """
+        _in_dtype_of(self, x)
+        sigma = (
+            check.one_a_row("sigma", sigma, x)[:, None]
+            if getattr(sigma, "ndim", 0)
+            else x.new_tensor([[check.representable("sigma", check.positive("sigma", sigma), x)]])
+        )
+        with one_thread(self._work(len(x))):
+            angles = sigma.log() * (2.0 ** torch.arange(-1, _WAVES - 1)).to(x)
+            noise = torch.cat([sigma.log(), angles.sin(), angles.cos()], 1).expand(len(x), -1)
+            return self.layers(torch.cat([x / sigma.hypot(torch.ones_like(sigma)), noise], 1)) / sigma
+
+    def _work(self, n: int) -> float:
+        """What n points cost, as :class:`one_thread` counts; infinity for what others made of this class."""
+        return n * self._products / _PRODUCTS if type(self) is NoiseConditionalNetwork else math.inf
+
+
+def _fully_connected(inputs, width, depth, outputs, generator):
+    """The layers, with SiLU between them, and the multiply-adds that a point takes."""
+    width, depth = check.count("width", width), check.count("depth", depth)
+    check.on_device(generator, "cpu")
+    sizes = [inputs, *[width] * depth, outputs]
+    layers = []
+    for fan_in, fan_out in itertools.pairwise(sizes):
+        layer = torch.nn.Linear(fan_in, fan_out, device="meta")  # draws nothing from the global generator
+        for name, shape in (("weight", (fan_out, fan_in)), ("bias", (fan_out,))):
+            values = torch.empty(shape, device="cpu").uniform_(-(fan_in**-0.5), fan_in**-0.5, generator=generator)
+            setattr(layer, name, torch.nn.Parameter(values))
+        layers += [layer, torch.nn.SiLU()]
+    return torch.nn.Sequential(*layers[:-1]), sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
+
+
+def _in_dtype_of(network, x):
+    dtype = network.layers[0].weight.dtype
+    if check.points("x", x, network.dim).dtype != dtype:
+        raise TypeError(f"x must be {dtype}, as the network is, got {x.dtype}")

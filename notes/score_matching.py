@@ -13,7 +13,7 @@ ignores it.
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -23,7 +23,17 @@ from notes import _arguments as check
 from notes._threads import one_thread, work_of
 from notes.mixtures import kernel_density
 
-__all__ = ["Losses", "explicit", "denoising", "implicit", "sliced", "fisher_divergence", "by_quadrature", "by_sampling"]
+__all__ = [
+    "Losses",
+    "explicit",
+    "denoising",
+    "denoising_over_scales",
+    "implicit",
+    "sliced",
+    "fisher_divergence",
+    "by_quadrature",
+    "by_sampling",
+]
 
 Field = Callable[[Tensor], Tensor]
 
@@ -147,6 +157,85 @@ def denoising(model: Field, x: Tensor, sigma: float | Tensor, *, generator: torc
     with one_thread(noise.numel()):
         noisy, target = (x + sigma * noise).to(x.dtype), -noise / sigma
     return 0.5 * _squared_distance(_field("model", model, noisy), target)
+
+
+def denoising_over_scales(
+    model: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    sigmas: Sequence[float] | Tensor,
+    *,
+    weight: Callable[[Tensor], Tensor] = torch.square,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Denoising score matching at all noise scales at once: the mean of :func:`denoising` over σ, weighted by λ(σ).
+
+    .. math::
+
+       J(\theta) = \tfrac12\, \mathbb{E}_\sigma\, \lambda(\sigma)\, \mathbb{E}
+       \Bigl\lVert s_\theta(x' + \sigma z, \sigma) + \frac{z}{\sigma} \Bigr\rVert^2
+
+    with log σ uniform between two ends, a σ of its own for each row. With the weight λ = σ², its default, the loss of
+    no arrows is d/2 at every σ. Whatever the weight, as long as it is positive, the minimiser is the score of the law
+    of x′ + σz at each σ.
+
+    Parameters
+    ----------
+    model : callable
+        The field s_θ, (n, d) and (n,) → (n, d): points, and the σ of each.
+    x : (n, d) Tensor
+        The clean points x′.
+    sigmas : sequence of numbers
+        Noise scales σ > 0 in units of x, at least two: the least and the largest of them are the ends, so that the
+        ladder of a sampler may stand here.
+    weight : callable, optional
+        λ, (n,) → (n,), not negative.
+    generator : torch.Generator, optional
+        Of the noise scales and the noise, on the device of x; None is torch's default one.
+
+    Returns
+    -------
+    Tensor
+        The loss, 0-dim, a pure number with λ = σ².
+
+    Raises
+    ------
+    ValueError
+        Bad input, by name; a field of another shape; a weight that is negative or not finite.
+    TypeError
+        Input of another kind, by name.
+
+    References
+    ----------
+    Song & Ermon (2019), https://arxiv.org/abs/1907.05600.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from notes.score_matching import denoising_over_scales
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> x = torch.randn(100_000, 3, generator=generator)
+    >>> no_arrows = lambda x, sigma: torch.zeros_like(x)
+    >>> loss = denoising_over_scales(
+    ...     no_arrows, x, [4.0, 0.05], generator=generator
+    ... )
+    >>> print(f"{loss:.2f}")  # d/2
+    1.50
+    """
+    x = _points("x", x)
+    low, high = _ends(sigmas, x)
+    check.function("weight", weight)
+    check.on_device(generator, x.device)
+    wide = torch.promote_types(x.dtype, torch.float32)
+    uniform = torch.rand(len(x), generator=generator, dtype=wide, device=x.device)
+    sigma = (low * (high / low) ** uniform).to(x.dtype)
+    noise = _noise(x, generator)
+    with one_thread(noise.numel()):
+        noisy, target = (x + sigma[:, None] * noise).to(x.dtype), -noise / sigma[:, None]
+    share = _weights(weight, sigma)
+    field = _field("model", lambda x: model(x, sigma.clone()), noisy)
+    with one_thread(noise.numel()):
+        # Each factor under the square: σ² alone may leave the numbers of the dtype.
+        return 0.5 * (share.sqrt()[:, None] * (field - target)).square().sum(1).mean()
 
 
 def implicit(model: Field, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
@@ -499,6 +588,27 @@ def _noise_std(sigma, x):
     if getattr(sigma, "ndim", 0) == 0:
         return check.representable("sigma", check.positive("sigma", sigma), x)
     return check.one_a_row("sigma", sigma, x)[:, None]
+
+
+def _ends(sigmas, x):
+    """The least and the largest of some noise scales, as numbers that the dtype of x holds."""
+    sigmas = check.floating("sigmas", sigmas, like=torch.empty(0, dtype=torch.float64))
+    if sigmas.ndim != 1 or len(sigmas) < 2:
+        raise ValueError(f"sigmas must be at least two noise scales, got shape {tuple(sigmas.shape)}")
+    if not torch.isfinite(sigmas).all() or (sigmas <= 0).any():
+        raise ValueError(f"sigmas must be positive and finite, got {sigmas.tolist()}")
+    low, high = (check.representable("sigmas", end.item(), x) for end in (sigmas.min(), sigmas.max()))
+    if low == high:
+        raise ValueError(f"sigmas must have two ends, got {low} alone: denoising takes one σ")
+    return low, high
+
+
+def _weights(weight, sigma):
+    """λ(σ) for each σ, in the wider dtype of what comes and of float32."""
+    share = _wide(check.one_each("weight", weight(_wide(sigma)), sigma)).detach()
+    if not torch.isfinite(share).all() or (share < 0).any():
+        raise ValueError(f"weight must be finite and not negative, got {share.min().item()} to {share.max().item()}")
+    return share
 
 
 def _kernels(clean, sigma):

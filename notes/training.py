@@ -2,16 +2,15 @@
 
 import inspect
 import math
-import os
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from notes import _arguments as check
+from notes._progress import progress
 from notes._threads import one_thread, work_of
 
 __all__ = ["train"]
@@ -113,14 +112,12 @@ def train(
     before = [parameter.grad for parameter in parameters]
     buffered = any(True for _ in model.buffers())
     losses = []
-    # In a notebook and a terminal only; and not where tqdm is switched off, as in a build of the book.
-    quiet = True if os.environ.get("TQDM_DISABLE") else None
-    progress = tqdm(range(1, n_steps + 1), desc="training", unit="step", leave=False, disable=quiet)
+    steps = progress(range(1, n_steps + 1), "training")
     try:
         with torch.inference_mode(False), torch.enable_grad():
             adam = _Adam(parameters, lr=lr, fused=True)
             cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, n_steps)
-            for step in progress:
+            for step in steps:
                 buffers = [buffer.clone() for buffer in model.buffers()] if buffered else []
                 where = (
                     f"at step {step} of {n_steps} with lr={lr:g}; the model has the weights of the last update. "
@@ -138,7 +135,7 @@ def train(
     except KeyboardInterrupt:
         warnings.warn(f"training was interrupted after {len(losses)} of {n_steps} steps", stacklevel=2)
     finally:
-        progress.close()
+        steps.close()
         for parameter, gradient in zip(parameters, before, strict=True):
             parameter.grad = gradient
     return torch.tensor(losses, dtype=parameters[0].dtype)
