@@ -2,9 +2,11 @@
 
 import functools
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from notes import diffusion, plots, score_matching
@@ -48,5 +50,117 @@ learned = functools.cache(trained)
 
 # Flow and diffusion on the line (fig-noise-paths).
 
+FRAMES = 39  # of a descent; each is six rungs
+_HEIGHT = 8.5  # of the axes: 98 % of the start is between −8.5 and 8.5
+
+
+def sigma_at(time: int) -> str:
+    """The noise scale at a frame, in words: ``σ = 0.45``."""
+    return f"σ = {_rungs()[6 * time]:.2g}"
+
+
+def _rungs():
+    return diffusion.ladder(*ENDS, 6 * FRAMES + 1)
+
+
+@functools.cache
+def _descent(eta):
+    """2 000 particles of LINE, evenly spread over p_σ at the first rung, and their paths by flow or diffusion."""
+    n, top = 2_000, LINE.smoothed(ENDS[0])
+    grid = torch.linspace(-25, 25, 50_001, dtype=torch.float64)[:, None]
+    below = (top.weights * torch.special.ndtr((grid - top.means.T) / top.stds)).sum(1)
+    x0 = grid[torch.searchsorted(below, (torch.arange(n, dtype=torch.float64) + 0.5) / n)]
+    if eta == 0:
+        path = diffusion.probability_flow(LINE.smoothed_score, x0, _rungs(), record_every=1)
+    else:
+        path = diffusion.reverse_diffusion(
+            LINE.smoothed_score, x0, _rungs(), eta=eta, generator=seeded(2), record_every=1
+        )
+    return path[..., 0]
+
+
+@functools.cache
+def _haze():
+    """The shades behind: p_σ(x) over its largest value, a column for each σ."""
+    x = torch.linspace(-_HEIGHT, _HEIGHT, 341, dtype=torch.float64)
+    columns = [LINE.smoothed(sigma).log_prob(x[:, None]) for sigma in _rungs()[::2].tolist()]
+    return torch.stack([(column - column.max()).exp() for column in columns], 1) ** 0.5
+
+
+@plots.styled
+def paths(eta: float = 0.0, time: int = FRAMES) -> Figure:
+    """Paths down the ladder from the same starts, by the flow or a diffusion; the law of all particles beside them."""
+    path, rungs = _descent(eta), _rungs().numpy()
+    now = 6 * time
+    figure, (ax, side) = plots.canvas(1, 2, height=3.8, sharey=True, gridspec_kw={"width_ratios": [3, 1]})
+    ax.pcolormesh(
+        rungs[::2], np.linspace(-_HEIGHT, _HEIGHT, 341), _haze(), cmap="Greys", vmin=0, vmax=3, rasterized=True
+    )
+    chosen = path[: now + 1, 40::80]  # 25 of them
+    colors = colormaps["plasma"](np.linspace(0, 0.85, chosen.shape[1]))
+    for x, color in zip(chosen.T, colors, strict=True):
+        ax.plot(rungs[: now + 1], x, color=color, linewidth=0.9)
+    ax.scatter(np.full(len(colors), rungs[now]), chosen[-1], c=colors, s=12, zorder=3, linewidths=0)
+    ax.set(xscale="log", xlim=(4.3, 0.046), ylim=(-_HEIGHT, _HEIGHT), xlabel="noise scale σ", ylabel="x")
+    ax.set_xticks([4, 2, 1, 0.5, 0.2, 0.1, 0.05], ["4", "2", "1", "0.5", "0.2", "0.1", "0.05"])
+    ax.minorticks_off()
+    law, edges = LINE.smoothed(rungs[now].item()), np.linspace(-_HEIGHT, _HEIGHT, 86)
+    heights = np.histogram(path[now].numpy(), edges)[0] / path.shape[1] / np.diff(edges)
+    side.stairs(heights, edges, orientation="horizontal", fill=True, color=plots.ESTIMATE, alpha=0.45)
+    x = torch.linspace(-_HEIGHT, _HEIGHT, 500)
+    side.plot(law.log_prob(x[:, None]).exp(), x, color=plots.TRUTH)
+    side.set(xticks=[], xlim=(0, None))
+    plots.label(side, side.get_xlim()[1] / 2, 4.4, r"$p_\sigma$", ha="left")
+    side.spines[["left", "bottom"]].set_visible(False)
+    side.tick_params(left=False)
+    return figure
+
 
 # Likelihood (fig-noise-likelihood).
+
+STEPS = [5, 10, 20, 50, 100, 200]
+PRIORS = {"the exact p": "exact", "N(0, σ₁²)": "white noise", "a Gaussian fit": "fit"}
+
+
+def _fit(noise_std):
+    """log N(x; μ, Σ + σ²I), μ and Σ the mean and the covariance of PLANE: (n, 2) → (n,)."""
+    weights, means = PLANE.weights[:, None], PLANE.means
+    mean = (weights * means).sum(0)
+    away = means - mean
+    within = (weights * PLANE.stds[:, None] ** 2).sum() + noise_std**2
+    covariance = (weights * away).T @ away + within * torch.eye(2)
+    return torch.distributions.MultivariateNormal(mean, covariance).log_prob
+
+
+@functools.cache
+def _lifted(steps, score):
+    """400 points of p_σ at the last rung, their known log-density, where the flow takes them, and the integral."""
+    field, tops = {"exact": PLANE.smoothed_score, "learned": learned(PLANE)}[score], []
+    x = PLANE.smoothed(ENDS[1]).sample(400, seeded(3))
+    prior = SimpleNamespace(log_prob=lambda top: tops.append(top) or torch.zeros(len(top)))
+    change = diffusion.log_likelihood(field, x, diffusion.ladder(*ENDS, steps + 1), prior)
+    return x, PLANE.smoothed(ENDS[1]).log_prob(x), tops[0], change
+
+
+@plots.styled
+def likelihood(steps: int = 20, score: str = "learned", prior: str = "exact") -> Figure:
+    """The flow's log-likelihood of points against their known log-density, and its error against their place."""
+    x, known, top, change = _lifted(steps, score)
+    log_prob = {
+        "exact": PLANE.smoothed(ENDS[0]).log_prob,
+        "white noise": GaussianMixture([[0.0, 0.0]], ENDS[0]).log_prob,
+        "fit": _fit(ENDS[0]),
+    }[prior]
+    found = log_prob(top) + change
+    error = found - known
+    color = np.where(x[:, 0] < watershed(PLANE), plots.CONTRAST, plots.ESTIMATE)
+    figure, (ax, side) = plots.canvas(1, 2, height=3.3)
+    ax.plot([-9, 1], [-9, 1], color=plots.TRUTH, **plots.DOTTED)
+    ax.scatter(known, found, c=color, s=7, linewidths=0)
+    ax.set(xlim=(-7.6, 1.2), ylim=(-7.6, 1.2), xlabel="known log-density", ylabel="by the flow")
+    size = error.square().mean().sqrt().item()
+    plots.label(ax, -7.2, 0.2, f"rms error {size:.2g}", ha="left")
+    side.axhline(0, color=plots.TRUTH, **plots.DOTTED)
+    side.scatter(x[:, 0], error.clamp(-1, 1), c=color, s=7, linewidths=0)
+    side.set(xlim=(-3.4, 4.2), ylim=(-1.05, 1.05), xlabel="$x_1$", ylabel="error, in nats")
+    return figure
