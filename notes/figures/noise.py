@@ -1,5 +1,6 @@
 """The figures of the chapter on noise scales."""
 
+import copy
 import functools
 import math
 from types import SimpleNamespace
@@ -11,12 +12,18 @@ from matplotlib.figure import Figure
 
 from notes import diffusion, plots, score_matching
 from notes.figures.cast import EXTENT, LINE, MOONS, PLANE, arrow_field, line_axes, seeded, watershed
-from notes.mixtures import GaussianMixture
+from notes.mixtures import GaussianMixture, kernel_density
 from notes.networks import NoiseConditionalNetwork
 from notes.training import train
 
 __all__ = [
+    "FIELD_NOISES",
+    "FIELD_STEPS",
+    "WEIGHTS",
+    "WEIGHT_SCALES",
     "field",
+    "unlearned",
+    "weighed",
     "weights",
     "ladder",
     "samplers",
@@ -41,6 +48,150 @@ learned = functools.cache(trained)
 
 
 # The field and its weight (fig-noise-field, fig-noise-weights).
+
+FIELD_STEPS = [0, 50, 150, 500, 1500]
+FIELD_NOISES = [2, 1, 0.5, 0.2, 0.1, 0.05]
+_AROUND = (-2.4, 2.4, -1.9, 1.9)
+
+
+def _straight(density, sigma):
+    """The affine field of p_σ: the score of the Gaussian with its mean and covariance."""
+    mean = density.weights @ density.means
+    offsets = density.means - mean
+    within = density.weights @ density.stds.square() + sigma**2
+    covariance = offsets.T @ (density.weights[:, None] * offsets) + within * torch.eye(density.dim)
+    return lambda x: -torch.linalg.solve(covariance, (x - mean).T).T
+
+
+def _divergence(density, field, sigma, n=4000):
+    """The relative Fisher divergence of a field (n, d) → (n, d) from the score of p_σ."""
+    blurred = density.smoothed(sigma)
+    with torch.no_grad():
+        x = blurred.sample(n, seeded(7))
+        return score_matching.fisher_divergence(field, blurred.score, x, relative=True).item()
+
+
+@functools.cache
+def _moons():
+    """A field of two arguments learned of the moons, small and fast: its copies at FIELD_STEPS, and their divergences."""
+    generator = seeded(1)
+    network = NoiseConditionalNetwork(2, width=64, generator=generator)
+    copies = {0: copy.deepcopy(network)}
+
+    def look(step, _):
+        if step in FIELD_STEPS:
+            copies[step] = copy.deepcopy(network)
+
+    loss = functools.partial(score_matching.denoising_over_scales, sigmas=(2.5, 0.04))
+    train(network, loss, FIELD_STEPS[-1], data=MOONS, batch_size=256, lr=0.02, generator=generator, callback=look)
+    errors = {
+        step: [_divergence(MOONS, functools.partial(model, sigma=sigma), sigma) for sigma in FIELD_NOISES]
+        for step, model in copies.items()
+    }
+    return copies, errors
+
+
+@functools.cache
+def _moons_straight():
+    return [_divergence(MOONS, _straight(MOONS, sigma), sigma) for sigma in FIELD_NOISES]
+
+
+@plots.styled
+def field(sigma: float = 0.2, step: int = 500) -> Figure:
+    """The exact field and the learned one at one rung, where they differ, and how much at every rung."""
+    copies, errors = _moons()
+    blurred, model = MOONS.smoothed(sigma), copies[step]
+    extent = tuple(end * math.hypot(1, sigma) for end in _AROUND)
+    figure, ((left, right), (wrong, side)) = plots.canvas(2, 2, height=5.2)
+    learned_field = functools.partial(model, sigma=sigma)
+    fields = (left, blurred.score, plots.TRUTH, "∇log $p_σ$"), (right, learned_field, plots.ESTIMATE, "$s_θ(x, σ)$")
+    for ax, drawn, color, name in fields:
+        arrow_field(ax, blurred, drawn, color, extent, across=13, fine=90)
+        ax.set_xlabel(f"{name}, σ = {sigma:g}", color=color)
+    size = blurred.score(blurred.sample(20_000, seeded(7))).square().sum(1).mean()
+
+    def error(x):
+        with torch.no_grad():
+            return ((learned_field(x) - blurred.score(x)).square().sum(1) / size).log10()
+
+    plots.plane(wrong, extent)
+    plots.shades(wrong, error, extent, np.arange(-4, 1.5, 0.5), 90)
+    wrong.set_xlabel("squared error")
+    for some in errors.values():
+        side.loglog(FIELD_NOISES, some, color=plots.FAINT, linewidth=0.8)
+    side.loglog(FIELD_NOISES, _moons_straight(), color=plots.TRUTH, **plots.DOTTED)
+    side.loglog(FIELD_NOISES, errors[step], color=plots.ESTIMATE)
+    side.loglog(sigma, errors[step][FIELD_NOISES.index(sigma)], "o", color=plots.ESTIMATE)
+    plots.label(side, 0.05, 1.3, "a straight line (dotted)", ha="left")
+    plots.label(side, 0.02, 0.02, f"step {step}", plots.ESTIMATE, ha="left", transform=side.transAxes)
+    side.set(xlim=(0.045, 2.2), ylim=(5e-4, 4), xlabel="noise σ", ylabel="relative divergence")
+    side.set_xticks([0.05, 0.2, 0.5, 2], ["0.05", "0.2", "0.5", "2"])
+    side.set_yticks([0.001, 0.01, 0.1, 1], ["0.1 %", "1 %", "10 %", "1"])
+    side.minorticks_off()
+    return figure
+
+
+WEIGHTS = {"λ = 1": torch.ones_like, "λ = σ": torch.clone, "λ = σ²": torch.square}
+WEIGHT_SCALES = np.geomspace(ENDS[1], ENDS[0], 13)
+
+
+@functools.cache
+def weighed(weight: str, divided: bool = True, seed: int = 1) -> list[float]:
+    """The relative Fisher divergence at WEIGHT_SCALES of a field of PLANE, learned in 500 steps with this weight.
+
+    Without the division by σ the network's output is the score itself.
+    """
+    generator = seeded(seed)
+    network = NoiseConditionalNetwork(2, width=64, generator=generator)
+
+    def model(x, sigma):
+        return network(x, sigma) if divided else sigma[:, None] * network(x, sigma)
+
+    def loss(_, x, generator):
+        return score_matching.denoising_over_scales(model, x, TAUGHT, weight=WEIGHTS[weight], generator=generator)
+
+    train(network, loss, 500, data=PLANE, lr=0.01, generator=generator)
+    return [
+        _divergence(PLANE, lambda x, s=sigma: model(x, torch.full((len(x),), s)), sigma)
+        for sigma in WEIGHT_SCALES.tolist()
+    ]
+
+
+@functools.cache
+def unlearned() -> tuple[list[float], list[float]]:
+    """The same of two fields to beat: the affine one of p_σ, and that of kernels of width σ on 1 000 points (4 draws)."""
+    straight = [_divergence(PLANE, _straight(PLANE, sigma), sigma) for sigma in WEIGHT_SCALES.tolist()]
+    draws = [PLANE.sample(1000, seeded(seed)) for seed in range(4)]
+    kernels = [
+        sum(_divergence(PLANE, kernel_density(data, sigma).score, sigma, 1000) for data in draws) / len(draws)
+        for sigma in WEIGHT_SCALES.tolist()
+    ]
+    return straight, kernels
+
+
+@plots.styled
+def weights(weight: str = "λ = σ²", divided: bool = True) -> Figure:
+    """What six recipes make of one field at each noise scale, beside the affine field and a kernel estimate."""
+    figure, ax = plots.canvas(height=4.2)
+    for name in WEIGHTS:
+        for other in (True, False):
+            ax.loglog(WEIGHT_SCALES, weighed(name, other), color=plots.FAINT, linewidth=0.8)
+    straight, kernels = unlearned()
+    ax.loglog(WEIGHT_SCALES, kernels, color=plots.MUTED, linestyle=(0, (5, 2)), linewidth=1.2)
+    ax.loglog(WEIGHT_SCALES, straight, color=plots.TRUTH, **{**plots.DOTTED, "linewidth": 1.6})
+    shown = np.array(weighed(weight, divided))
+    worse = shown > straight
+    ax.loglog(WEIGHT_SCALES, shown, "o-", color=plots.ESTIMATE, markersize=5)
+    ax.loglog(WEIGHT_SCALES[worse], shown[worse], "o", color=plots.CONTRAST, markersize=8)
+    plots.label(ax, 0.2, 0.78, "a straight line", ha="left")
+    plots.label(ax, 0.075, 4.5, "kernels on 1 000 points", plots.MUTED, ha="left")
+    words = f"learned with {weight}, output {'over σ' if divided else 'as it is'}"
+    plots.label(ax, 0.02, 0.03, words, plots.ESTIMATE, ha="left", transform=ax.transAxes)
+    ax.set(xlim=(0.045, 4.5), ylim=(1e-4, 20), xlabel="noise σ", ylabel="relative divergence")
+    ax.set_xticks([0.05, 0.1, 0.2, 0.5, 1, 2, 4], ["0.05", "0.1", "0.2", "0.5", "1", "2", "4"])
+    ax.set_yticks([0.001, 0.01, 0.1, 1, 10], ["0.1 %", "1 %", "10 %", "1", "10"])
+    ax.minorticks_off()
+    return figure
 
 
 # The ladder (fig-noise-ladder).
