@@ -1,5 +1,7 @@
 """What every public function refuses: bad tensors, by the argument's name, before any work is done."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -112,6 +114,19 @@ def one_a_row(name: str, value: Any, x: Tensor) -> Tensor:
     if (value <= 0).any():
         raise ValueError(f"{name} must be positive, got {value.min().item()}")
     return value
+
+
+@contextlib.contextmanager
+def names_inference(name: str) -> Iterator[None]:
+    """What PyTorch says of tensors made in inference mode, said of the function named: its points are none."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "Inference tensors" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} must be made outside torch.inference_mode to have derivatives, got tensors made in it"
+        ) from error
 
 
 def on_device(generator: torch.Generator | None, device: torch.device | str) -> None:

@@ -3,8 +3,9 @@ r"""Down a ladder of noise: annealed Langevin dynamics, the reverse diffusion, t
 With :math:`p_\sigma` the law of x′ + σz, z ~ N(0, I), a score is here any callable ``score(x, sigma)``, (n, d) and a
 positive number → (n, d), for ∇ log p_σ: a :class:`~notes.networks.NoiseConditionalNetwork`, or, exact, the
 :meth:`~notes.mixtures.GaussianMixture.smoothed_score` of a mixture. It is called without autograd, but by
-:func:`log_likelihood`. A ladder is a falling sequence of noise scales, :math:`\sigma_1 > \dots > \sigma_L > 0`.
-Particles start from white noise of standard deviation σ₁, or from p_σ at σ₁ where that is known.
+:func:`log_likelihood`; what it returns in a wider dtype is used in it. A ladder is a falling sequence of noise scales,
+:math:`\sigma_1 > \dots > \sigma_L > 0`. Particles start from white noise of standard deviation σ₁, or from p_σ at σ₁
+where that is known.
 """
 
 import math
@@ -19,18 +20,18 @@ from notes._progress import progress
 from notes._threads import one_thread
 
 __all__ = [
-    "annealed_langevin",
     "ladder",
+    "annealed_langevin",
     "ladder_variance",
-    "log_likelihood",
-    "probability_flow",
     "reverse_diffusion",
+    "probability_flow",
+    "log_likelihood",
 ]
 
-Score = Callable[[Tensor, float], Tensor]
+_Score = Callable[[Tensor, float], Tensor]
 
 
-class Density(Protocol):
+class _Density(Protocol):
     """A law known with its constant."""
 
     def log_prob(self, x: Tensor) -> Tensor: ...
@@ -71,15 +72,16 @@ def ladder(sigma_max: float, sigma_min: float, n: int) -> Tensor:
     n = check.count("n", n, least=2)
     if not low < high:
         raise ValueError(f"sigma_min must be below sigma_max={high:g}, got {low:g}")
-    sigmas = torch.linspace(math.log(high), math.log(low), n, dtype=torch.float64).exp()
+    sigmas = torch.linspace(math.log(high), math.log(low), n, dtype=torch.float64, device="cpu").exp()
     sigmas[0], sigmas[-1] = high, low
-    _falling(sigmas)
+    if not (sigmas.diff() < 0).all():
+        raise ValueError(f"n must be so small that the rungs from {high} to {low} are different numbers, got {n}")
     return sigmas
 
 
 @torch.no_grad()
 def annealed_langevin(
-    score: Score,
+    score: _Score,
     x0: Tensor,
     sigmas: Sequence[float] | Tensor,
     epsilon: float,
@@ -152,12 +154,13 @@ def annealed_langevin(
     sigmas, epsilon = _falling(sigmas), check.positive("epsilon", epsilon)
     n_steps = check.count("n_steps", n_steps, least=0)
     ratio = epsilon / sigmas[-1] / sigmas[-1]
-    run = _Run(score, x0, len(sigmas) * n_steps, generator, record_every)
+    run = _Run(score, x0, sigmas, len(sigmas) * n_steps, generator, record_every)
     run.hint = (
         f"with epsilon={epsilon:g}: it diverges. On a Gaussian annealed Langevin is stable while epsilon < 4σ_L², "
         f"here {4 * sigmas[-1] ** 2:g}"
     )
-    run.representable("epsilon/sigma_L²", ratio)
+    run.representable("epsilon", epsilon)
+    run.representable("epsilon/σ_L²", ratio)
     return run.through(lambda k, x: run.langevin(x, sigmas[k // n_steps], ratio), lambda k: sigmas[k // n_steps])
 
 
@@ -171,9 +174,9 @@ def ladder_variance(
        v &\leftarrow (1 - a_i)^2\, v + \alpha_i, \qquad v_0 = \sigma_1^2 \\
        a_i &= \frac{\alpha_i}{2 (s^2 + \sigma_i^2)}, \quad \alpha_i = \varepsilon\, \sigma_i^2 / \sigma_L^2
 
-    n_steps times on each rung. It ends above s² + σ_L², that of p_σ at σ_L, or at most by rounding below it: a finite
-    step has a bias, and a finite ladder carries something of the first noise to the end. An offset of the mean shrinks
-    by 1 − a in each step.
+    n_steps times on each rung. Where σ₁² ≥ s² + σ_L² it ends above s² + σ_L², that of p_σ at σ_L: a finite step has a
+    bias, and a finite ladder carries something of the first noise to the end. An offset of the mean is multiplied by
+    1 − a in each step.
 
     Parameters
     ----------
@@ -225,7 +228,7 @@ def ladder_variance(
 
 @torch.no_grad()
 def reverse_diffusion(
-    score: Score,
+    score: _Score,
     x0: Tensor,
     sigmas: Sequence[float] | Tensor,
     *,
@@ -274,8 +277,12 @@ def reverse_diffusion(
 
     Raises
     ------
-    ValueError, TypeError, FloatingPointError
-        As in :func:`annealed_langevin`.
+    ValueError
+        Bad input, by name; a score that returns another shape.
+    TypeError
+        An argument of another kind, by name.
+    FloatingPointError
+        The particles left the finite numbers, with the step and the σ at which they did.
 
     References
     ----------
@@ -298,7 +305,7 @@ def reverse_diffusion(
     sigmas, eta = _falling(sigmas), check.non_negative("eta", eta)
     corrector_steps = check.count("corrector_steps", corrector_steps, least=0)
     corrector_ratio = check.positive("corrector_ratio", corrector_ratio)
-    run = _Run(score, x0, len(sigmas) - 1, generator, record_every)
+    run = _Run(score, x0, sigmas, len(sigmas) - 1, generator, record_every)
     run.representable("eta", eta)
     run.representable("corrector_ratio", corrector_ratio)
 
@@ -315,7 +322,7 @@ def reverse_diffusion(
 
 @torch.no_grad()
 def probability_flow(
-    score: Score, x0: Tensor, sigmas: Sequence[float] | Tensor, *, record_every: int | None = None
+    score: _Score, x0: Tensor, sigmas: Sequence[float] | Tensor, *, record_every: int | None = None
 ) -> Tensor:
     r"""Particles carried down a ladder without noise: the probability flow, by Heun's method.
 
@@ -342,8 +349,12 @@ def probability_flow(
 
     Raises
     ------
-    ValueError, TypeError, FloatingPointError
-        As in :func:`annealed_langevin`.
+    ValueError
+        Bad input, by name; a score that returns another shape.
+    TypeError
+        An argument of another kind, by name.
+    FloatingPointError
+        The particles left the finite numbers, with the step and the σ at which they did.
 
     References
     ----------
@@ -363,7 +374,7 @@ def probability_flow(
     3.00
     """
     sigmas = _falling(sigmas)
-    run = _Run(score, x0, len(sigmas) - 1, None, record_every)
+    run = _Run(score, x0, sigmas, len(sigmas) - 1, None, record_every)
 
     def step(k, x):
         sigma, below = sigmas[k], sigmas[k + 1]
@@ -376,10 +387,10 @@ def probability_flow(
 
 
 def log_likelihood(
-    score: Score,
+    score: _Score,
     x: Tensor,
     sigmas: Sequence[float] | Tensor,
-    prior: Density,
+    prior: _Density,
     *,
     n_projections: int | None = None,
     generator: torch.Generator | None = None,
@@ -447,35 +458,35 @@ def log_likelihood(
     """
     sigmas = _falling(sigmas)[::-1]
     check.function("prior.log_prob", getattr(prior, "log_prob", None))
-    run = _Run(score, x, len(sigmas) - 1, generator, None)
+    run = _Run(score, x, sigmas, len(sigmas) - 1, generator, name="x")
     directions = None
     if n_projections is not None:
         n_projections = check.count("n_projections", n_projections, least=2)
         coins = torch.randint(2, (n_projections, *x.shape), generator=generator, device=x.device)
         directions = (2 * coins - 1).to(run.x0)
-    integral = torch.zeros((), dtype=run.x0.dtype, device=x.device)
+    integral = torch.zeros((), dtype=torch.float64, device=x.device)  # a sum over many steps
 
     def step(k, x):
         nonlocal integral
         sigma, above = sigmas[k], sigmas[k + 1]
         half = 0.5 * (above - sigma)
         slope, divergence = run.score_with_divergence(x, sigma, directions)
-        ahead = run.moved(x, slope, -2 * half * sigma)
+        ahead, midway = run.moved(x, slope, -2 * half * sigma), run.moved(x, slope, -half * sigma)
         slope_ahead, divergence_ahead = run.score_with_divergence(ahead, above, directions)
-        integral = integral + half * (sigma * divergence + above * divergence_ahead)
-        return run.moved(run.moved(x, slope, -half * sigma), slope_ahead, -half * above)
+        integral = integral + half * (sigma * divergence.double() + above * divergence_ahead.double())
+        return run.moved(midway, slope_ahead, -half * above)
 
     with torch.no_grad():
         top = run.through(step, lambda k: sigmas[k])
         at_top = check.one_each("prior.log_prob", prior.log_prob(top), x)
-        log_prob = at_top - integral
-        if not torch.isfinite(log_prob).all():
-            raise FloatingPointError(
-                "the likelihood left the finite numbers: prior.log_prob or the divergence of the score is not finite"
-            )
+        if (at_top.isnan() | at_top.isposinf()).any():
+            raise FloatingPointError("prior.log_prob is NaN or infinite at a point to which the flow leads")
+        if not torch.isfinite(integral).all():
+            raise FloatingPointError("the divergence of the score is not finite on the way")
+        wide = torch.promote_types(at_top.dtype, run.x0.dtype)
         if directions is None:
-            return log_prob
-        return log_prob.mean(0), log_prob.std(0) / math.sqrt(n_projections)
+            return (at_top - integral).to(wide)
+        return (at_top - integral.mean(0)).to(wide), (integral.std(0) / math.sqrt(n_projections)).to(wide)
 
 
 class _Run:
@@ -483,13 +494,17 @@ class _Run:
 
     hint = "the score there is not finite, or the ladder too coarse"
 
-    def __init__(self, score, x0, n_steps, generator, record_every):
+    def __init__(self, score, x0, sigmas, n_steps, generator, record_every=None, name="x0"):
         check.function("score", score)
-        x = check.finite("x0", check.points("x0", x0)).detach().clone(memory_format=torch.contiguous_format)
+        x = check.finite(name, check.points(name, x0)).detach().clone(memory_format=torch.contiguous_format)
         if record_every is not None and n_steps % (record_every := check.count("record_every", record_every)):
             raise ValueError(f"record_every must divide the number of steps, {n_steps}, got {record_every}")
         check.on_device(generator, x.device)
         self.dtype, self.x0 = x.dtype, x.to(torch.promote_types(x.dtype, torch.float32))
+        limits = torch.finfo(self.x0.dtype)
+        for sigma in (min(sigmas), max(sigmas)):  # a step is a small part of σ², and needs all its digits
+            if not limits.tiny / limits.eps <= sigma * sigma <= limits.max:
+                raise ValueError(f"sigmas must have squares with which {limits.dtype} can compute, got {sigma:g}")
         self.n_steps, self.generator, self.record_every = n_steps, generator, record_every
         self.own_work = one_thread(4 * x.numel())
         self._score = score
@@ -498,11 +513,11 @@ class _Run:
         check.representable(name, value, self.x0)
 
     def score(self, x, sigma):
-        return check.same_shape("score", self._score(x.to(self.dtype), sigma), x)
+        return check.same_shape("score", self._score(x.to(self.dtype, copy=True), sigma), x)
 
     def score_with_divergence(self, x, sigma, directions):
         """The score and its divergence: (n,), or one for each random direction, (k, n)."""
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), check.names_inference("score"):
             x = x.clone().requires_grad_()
             score = self.score(x, sigma)
             if not score.requires_grad:
@@ -514,15 +529,15 @@ class _Run:
             if directions is None:
                 divergence = sum(slopes(column.sum())[:, i] for i, column in enumerate(score.unbind(1)))
             else:
-                divergence = torch.stack([(v * slopes((v * score).sum())).sum(1) for v in directions])
+                divergence = torch.stack([(v * slopes((v * score).sum())).sum(1) for v in directions.clone()])
         return score.detach(), divergence.detach()
 
     def moved(self, x, score, length, noise_std=0.0):
-        """x + length · score + noise_std · z, computed in the wider dtype of both."""
+        """x + length · score + noise_std · z, in the wider dtype of both."""
         with self.own_work:
-            x = torch.add(x, score, alpha=length).to(x)
+            x = torch.add(x, score, alpha=length)
             if noise_std > 0:
-                x.add_(torch.empty_like(x).normal_(generator=self.generator), alpha=noise_std)
+                x.add_(torch.empty_like(self.x0).normal_(generator=self.generator), alpha=noise_std)
             return x
 
     def langevin(self, x, sigma, ratio):
@@ -537,26 +552,27 @@ class _Run:
             path[0] = x
         with progress(range(self.n_steps), "sampling", delay=1) as steps:
             for k in steps:
-                x = step(k, x)
-                if not torch.isfinite(x).all():
-                    raise FloatingPointError(
-                        f"the particles left the finite numbers at step {k + 1} of {self.n_steps}, "
-                        f"at σ = {sigma_at(k):g}, {self.hint}"
-                    )
-                if path is not None and (k + 1) % self.record_every == 0:
-                    path[(k + 1) // self.record_every] = x
+                x = step(k, x).to(self.x0)
+                with self.own_work:
+                    if not torch.isfinite(x.to(self.dtype)).all():
+                        raise FloatingPointError(
+                            f"the particles left the finite numbers at step {k + 1} of {self.n_steps}, "
+                            f"at σ = {sigma_at(k):g}, {self.hint}"
+                        )
+                    if path is not None and (k + 1) % self.record_every == 0:
+                        path[(k + 1) // self.record_every] = x
         return x.to(self.dtype) if path is None else path
 
 
 def _falling(sigmas):
     """A ladder as numbers, or an error that says what is wrong with it."""
-    sigmas = check.floating("sigmas", sigmas, like=torch.empty(0, dtype=torch.float64))
+    sigmas = check.floating("sigmas", sigmas, like=torch.empty(0, dtype=torch.float64, device="cpu"))
     if sigmas.ndim != 1 or len(sigmas) < 2:
         raise ValueError(f"sigmas must be a ladder of at least two noise scales, got shape {tuple(sigmas.shape)}")
     sigmas = sigmas.tolist()
     for above, below in zip([math.inf, *sigmas[:-1]], sigmas, strict=True):
-        if not 0 < below < math.inf:
-            raise ValueError(f"sigmas must be positive and finite, got {below:g} among them")
+        if not (below > 0 and 0 < below * below < math.inf):
+            raise ValueError(f"sigmas must be positive and finite, and their squares too, got {below:g} among them")
         if not below < above:
             raise ValueError(f"sigmas must fall from each rung to the next, got {above:g} and then {below:g}")
     return sigmas

@@ -190,7 +190,7 @@ class GaussianMixture:
         .. math:: s(x, \sigma) = \nabla_x \log p_\sigma(x)
 
         ``x`` is (n, d), and ``sigma`` a positive number in the units of x, or (n,), one a row: returns (n, d). At a
-        number it is ``smoothed(sigma).score(x)``.
+        number it is ``smoothed(sigma).score(x)``. No gradient flows to ``sigma``.
 
         Examples
         --------
@@ -208,7 +208,7 @@ class GaussianMixture:
         sigma = check.one_a_row("sigma", sigma, x)
         widest = self.smoothed(sigma.max() if len(x) else 1.0)
         with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
-            means, _, weights, points = widest._centred(x)
+            means, _, weights, points = (self if self._extreme else widest)._centred(x)
             return _mean_pull(means, self.stds.to(means), weights, points, sigma.to(means)).to(x.dtype)
 
     def components(self, x: torch.Tensor) -> torch.Tensor:

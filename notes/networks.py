@@ -9,7 +9,7 @@ from torch import Tensor
 from notes import _arguments as check
 from notes._threads import one_thread
 
-__all__ = ["NoiseConditionalNetwork", "ScoreNetwork"]
+__all__ = ["ScoreNetwork", "NoiseConditionalNetwork"]
 
 _WAVES = 3  # pairs of waves in log σ: of lengths 4π, 2π and π
 _PRODUCTS = 32  # multiply-adds of a matrix product that take as long as one number elsewhere, as one_thread counts
@@ -153,7 +153,7 @@ class NoiseConditionalNetwork(torch.nn.Module):
         x : (n, d) Tensor
             Points, in the network's dtype.
         sigma : float or (n,) Tensor
-            σ > 0 in units of x: a number, or one for each row.
+            σ > 0 in units of x: a number, or one for each row; a constant, to which no gradient flows.
 
         Returns
         -------
@@ -182,8 +182,9 @@ class NoiseConditionalNetwork(torch.nn.Module):
             else x.new_tensor([[check.representable("sigma", check.positive("sigma", sigma), x)]])
         )
         with one_thread(self._work(len(x))):
-            angles = sigma.log() * (2.0 ** torch.arange(-1, _WAVES - 1)).to(x)
-            noise = torch.cat([sigma.log(), angles.sin(), angles.cos()], 1).expand(len(x), -1)
+            log = sigma.log()
+            angles = torch.cat([0.5 * 2**k * log for k in range(_WAVES)], 1)
+            noise = torch.cat([log, angles.sin(), angles.cos()], 1).expand(len(x), -1)
             return self.layers(torch.cat([x / sigma.hypot(torch.ones_like(sigma)), noise], 1)) / sigma
 
     def _work(self, n: int) -> float:

@@ -11,7 +11,6 @@ Each objective is called as ``objective(model, x, what it needs, generator=gener
 ignores it.
 """
 
-import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -188,7 +187,7 @@ def denoising_over_scales(
         Noise scales σ > 0 in units of x, at least two: the least and the largest of them are the ends, so that the
         ladder of a sampler may stand here.
     weight : callable, optional
-        λ, (n,) → (n,), not negative.
+        λ, (n,) → (n,), not negative; of σ in float64.
     generator : torch.Generator, optional
         Of the noise scales and the noise, on the device of x; None is torch's default one.
 
@@ -223,6 +222,7 @@ def denoising_over_scales(
     """
     x = _points("x", x)
     low, high = _ends(sigmas, x)
+    check.function("model", model)
     check.function("weight", weight)
     check.on_device(generator, x.device)
     wide = torch.promote_types(x.dtype, torch.float32)
@@ -231,11 +231,11 @@ def denoising_over_scales(
     noise = _noise(x, generator)
     with one_thread(noise.numel()):
         noisy, target = (x + sigma[:, None] * noise).to(x.dtype), -noise / sigma[:, None]
-    share = _weights(weight, sigma)
+    root = _root_weights(weight, sigma).to(noise)
     field = _field("model", lambda x: model(x, sigma.clone()), noisy)
     with one_thread(noise.numel()):
         # Each factor under the square: σ² alone may leave the numbers of the dtype.
-        return 0.5 * (share.sqrt()[:, None] * (field - target)).square().sum(1).mean()
+        return 0.5 * (root[:, None] * (field - target)).square().sum(1).mean()
 
 
 def implicit(model: Field, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
@@ -534,7 +534,7 @@ def by_sampling(
 def _by_divergence(model, x, divergence):
     """The mean of ∇ · s + ½ ‖s‖², with derivatives in x also where autograd is off; there without a graph."""
     keep = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-    with torch.inference_mode(False), torch.enable_grad(), _names_inference():
+    with torch.inference_mode(False), torch.enable_grad(), check.names_inference("model"):
         x = _points("x", x).requires_grad_()
         score = _field("model", model, x)
         if not score.requires_grad:
@@ -549,19 +549,6 @@ def _by_divergence(model, x, divergence):
         with one_thread(x.numel()):
             loss = loss + 0.5 * score.square().sum(1).mean()
     return loss if keep else loss.detach()
-
-
-@contextlib.contextmanager
-def _names_inference():
-    """What PyTorch says of tensors made in inference mode, said of the model: the points are none."""
-    try:
-        yield
-    except RuntimeError as error:
-        if "Inference tensors" not in str(error):
-            raise
-        raise ValueError(
-            "model must be made outside torch.inference_mode to have derivatives, got tensors made in it"
-        ) from error
 
 
 def _points(name, x):
@@ -592,7 +579,7 @@ def _noise_std(sigma, x):
 
 def _ends(sigmas, x):
     """The least and the largest of some noise scales, as numbers that the dtype of x holds."""
-    sigmas = check.floating("sigmas", sigmas, like=torch.empty(0, dtype=torch.float64))
+    sigmas = check.floating("sigmas", sigmas, like=torch.empty(0, dtype=torch.float64, device="cpu"))
     if sigmas.ndim != 1 or len(sigmas) < 2:
         raise ValueError(f"sigmas must be at least two noise scales, got shape {tuple(sigmas.shape)}")
     if not torch.isfinite(sigmas).all() or (sigmas <= 0).any():
@@ -600,15 +587,17 @@ def _ends(sigmas, x):
     low, high = (check.representable("sigmas", end.item(), x) for end in (sigmas.min(), sigmas.max()))
     if low == high:
         raise ValueError(f"sigmas must have two ends, got {low} alone: denoising takes one σ")
+    if not high / low <= torch.finfo(torch.promote_types(x.dtype, torch.float32)).max:
+        raise ValueError(f"sigmas must have ends whose ratio {x.dtype} can hold, got {low:g} and {high:g}")
     return low, high
 
 
-def _weights(weight, sigma):
-    """λ(σ) for each σ, in the wider dtype of what comes and of float32."""
-    share = _wide(check.one_each("weight", weight(_wide(sigma)), sigma)).detach()
+def _root_weights(weight, sigma):
+    """√λ(σ) for each σ, in float64: that of σ² is σ again, whose square float32 may not hold."""
+    share = check.one_each("weight", weight(sigma.double()), sigma).detach()
     if not torch.isfinite(share).all() or (share < 0).any():
         raise ValueError(f"weight must be finite and not negative, got {share.min().item()} to {share.max().item()}")
-    return share
+    return share.double().sqrt()
 
 
 def _kernels(clean, sigma):

@@ -21,9 +21,8 @@ SOURCES = {
     ".".join(("notes", *path.relative_to(FOLDER).with_suffix("").parts)).removesuffix(".__init__"): path
     for path in sorted(FOLDER.rglob("*.py"))
 }
-MATHEMATICS = {
-    f"notes.{name}" for name in ("mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training")
-}
+MATHEMATICS = ["mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "diffusion"]
+MATHEMATICS = {f"notes.{name}" for name in MATHEMATICS}
 BOOK = {f"notes.{name}" for name in ("explore", "claims")} | {name for name in SOURCES if name.startswith("notes.site")}
 
 

@@ -31,12 +31,12 @@ KEY = ("module", "place", "before", "after")
 # All of the package but its pictures (plots, figures), two names (_mime) and what makes pages of them (the parts of the
 # Sphinx extension, the PDF), whose tests are pixels and whole books in a browser.
 MODULES = ["_numbers", "_arguments", "_extras", "_threads", "_attention", "mixtures", "langevin"]
-MODULES += ["fokker_planck", "score_matching", "networks", "training", "claims", "explore"]
+MODULES += ["fokker_planck", "score_matching", "networks", "training", "diffusion", "_progress", "claims", "explore"]
 MODULES += [f"site.{name}" for name in ["build", "contents", "dependencies", "figure", "formulas", "policy", "links"]]
 
 # Not those that compare the text of a module: a slip would fail them whatever it does.
-TESTS = ["arguments", "mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "claims"]
-TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "explore", "reference", "threads", "extras"]]
+TESTS = ["arguments", "mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "diffusion"]
+TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "claims", "explore", "reference", "threads", "extras"]]
 TESTS += [
     f"tests/site/test_{name}.py"
     for name in ["build_parts", "contents", "dependencies", "figure", "formulas", "policy", "links"]
