@@ -486,7 +486,9 @@ def log_likelihood(
         wide = torch.promote_types(at_top.dtype, run.x0.dtype)
         if directions is None:
             return (at_top - integral).to(wide)
-        return (at_top - integral.mean(0)).to(wide), (integral.std(0) / math.sqrt(n_projections)).to(wide)
+        mean = integral.mean(0)
+        variance = (integral - mean).square().sum(0) / (n_projections - 1)
+        return (at_top - mean).to(wide), (variance / n_projections).sqrt().to(wide)
 
 
 class _Run:
@@ -504,7 +506,7 @@ class _Run:
         limits = torch.finfo(self.x0.dtype)
         for sigma in (min(sigmas), max(sigmas)):  # a step is a small part of σ², and needs all its digits
             if not limits.tiny / limits.eps <= sigma * sigma <= limits.max:
-                raise ValueError(f"sigmas must have squares with which {limits.dtype} can compute, got {sigma:g}")
+                raise ValueError(f"sigmas must have squares with which {self.x0.dtype} can compute, got {sigma:g}")
         self.n_steps, self.generator, self.record_every = n_steps, generator, record_every
         self.own_work = one_thread(4 * x.numel())
         self._score = score
