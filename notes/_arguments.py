@@ -108,7 +108,7 @@ def _real(name, value):
 
 def one_a_row(name: str, value: Any, x: Tensor) -> Tensor:
     """Positive numbers, one for each row of x, as constants in its dtype."""
-    value = finite(name, floating(name, value, like=x)).detach()
+    value = finite(name, floating(name, value, like=x)).detach().contiguous()
     if value.shape != x.shape[:1]:
         raise ValueError(f"{name} must be a number or have shape ({len(x)},), got {tuple(value.shape)}")
     if (value <= 0).any():

@@ -236,8 +236,9 @@ class GaussianMixture:
         tensor([5.])
         """
         sigma = self.stds.new_tensor(check.positive("sigma", sigma))
-        stds = self.stds[0] if self._one_std else self.stds
-        return GaussianMixture(self.means, stds.hypot(sigma), self.weights)
+        stds = (self.stds[0] if self._one_std else self.stds).hypot(sigma)
+        _with_squares("sigma", stds)
+        return GaussianMixture(self.means, stds, self.weights)
 
     def _points(self, x: torch.Tensor) -> torch.Tensor:
         """Points in the wider dtype of mixture and points: equal ones are computed with alike, however they lie."""

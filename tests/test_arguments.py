@@ -76,6 +76,26 @@ class Elsewhere(torch.Generator):
             "x must return real numbers, got torch.complex64",
         ),
         (
+            lambda: check.one_a_row("x", [1.0, 2.0], X),
+            ValueError,
+            "x must be a number or have shape (3,), got (2,)",
+        ),
+        (
+            lambda: check.one_a_row("x", X[:, :1] + 1, X),
+            ValueError,
+            "x must be a number or have shape (3,), got (3, 1)",
+        ),
+        (lambda: check.one_a_row("x", [1.0, 0.0, 2.0], X), ValueError, "x must be positive, got 0.0"),
+        (lambda: check.one_a_row("x", [1.0, 1e-50, 2.0], X), ValueError, "x must be positive, got 0.0"),
+        (lambda: check.one_a_row("x", [1.0, -1.0, 2.0], X), ValueError, "x must be positive, got -1.0"),
+        (
+            lambda: check.one_a_row("x", [1.0, math.nan, 2.0], X),
+            ValueError,
+            "x must be finite, got NaN or infinity in it",
+        ),
+        (lambda: check.one_a_row("x", [1.0, 1e50, 2.0], X), ValueError, "x must be finite, got NaN or infinity in it"),
+        (lambda: check.one_a_row("x", "wide", X), TypeError, "x must be a tensor or numbers, got str"),
+        (
             lambda: check.on_device(3, "cpu"),
             TypeError,
             "generator must be a torch.Generator or None, got int",
@@ -187,3 +207,30 @@ def test_a_tensor_stays_where_it_is():
         assert check.floating("x", X).device == X.device
         assert check.floating("x", [1.0], like=X).device == X.device
         assert check.floating("x", [1.0]).device == torch.device("meta")
+
+
+@pytest.mark.parametrize("form", [list, np.array, torch.tensor, lambda v: torch.tensor(v, requires_grad=True)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_numbers_one_a_row_are_constants_in_the_dtype_of_the_points_side_by_side_in_memory(form, dtype):
+    value = check.one_a_row("x", form([1.0, 0.5, 2.0]), X.to(dtype))
+    assert value.dtype == dtype
+    assert value.tolist() == [1.0, 0.5, 2.0]
+    assert not value.requires_grad
+    assert check.one_a_row("x", torch.ones(6)[::2], X).is_contiguous()
+    assert check.one_a_row("x", torch.ones(1).expand(3), X).is_contiguous()
+    assert check.one_a_row("x", [], X[:0]).shape == (0,)
+
+
+def test_an_error_of_tensors_made_in_inference_mode_is_said_of_what_made_them():
+    with torch.inference_mode():
+        made = torch.ones(1)
+    x = torch.ones(1, requires_grad=True)
+    with (
+        pytest.raises(
+            ValueError, match=r"^f must be made outside torch\.inference_mode to have derivatives, got tensors"
+        ),
+        check.names_inference("f"),
+    ):
+        made * x
+    with pytest.raises(RuntimeError, match=r"^another$"), check.names_inference("f"):
+        raise RuntimeError("another")

@@ -730,6 +730,8 @@ def test_a_generator_of_another_kind_is_refused():
     [
         (0, ValueError),
         ("1", TypeError),
+        (1e20, ValueError),  # whose square float32 does not hold
+        (1e300, ValueError),
     ],
 )
 def test_a_bad_noise_level_is_refused(sigma, error):
@@ -1836,3 +1838,212 @@ def test_the_users_threads_are_back_after_a_score_and_after_a_refusal():
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+# The score of the law with noise, a noise for each row.
+
+
+def noises(n, dtype=torch.float64, low=0.01, high=5.0):
+    """n noise scales from the one to the other, in no order."""
+    even = torch.linspace(math.log(low), math.log(high), n, dtype=torch.float64).exp()
+    return even[torch.randperm(n, generator=seeded(60))].to(dtype)
+
+
+class TestSmoothedScore:
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize("sigma", [0.3, 2, np.float64(0.3), torch.tensor(0.3), torch.tensor(0.3).double()])
+    def test_at_a_number_is_that_of_the_smoothed_law(self, sigma, dtype):
+        x = cloud(20, 2, dtype)
+        for p in (uneven(2, dtype), kernel_density(cloud(600, 2, dtype), 0.3)):
+            assert torch.equal(p.smoothed_score(x, sigma), p.smoothed(float(sigma)).score(x))
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize("dim", [1, 2, 10])
+    def test_one_a_row_is_right_in_the_bulk_and_forty_standard_deviations_out(self, dim, dtype):
+        for p in (uneven(dim, dtype), kernel_density(cloud(300, dim, dtype), 0.2)):
+            sigma = noises(60, dtype)
+            for away in (1, 40):
+                x = p.sample(60, seeded(61))
+                x += away * (p.stds.max().hypot(sigma))[:, None] * cloud(60, dim, dtype)
+                found = p.smoothed_score(x, sigma)
+                assert found.dtype == dtype
+                for row, noise, mine in zip(x, sigma, found, strict=True):
+                    q = GaussianMixture(p.means.double(), p.stds.double().hypot(noise.double()), p.weights.double())
+                    log_prob, score = reference(q, row[None])
+                    assert (mine.double() - score[0]).norm() <= rounding(q, log_prob, dtype)[1].item()
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_one_a_row_is_what_the_numbers_give(self, dtype):
+        # A number takes other ways through attention, and one std for all that hypot rounds once.
+        for p in (
+            uneven(2, dtype),
+            kernel_density(cloud(40, 2, dtype), 0.3),
+            kernel_density(cloud(600, 2, dtype), 0.3),
+        ):
+            x, sigma = cloud(30, 2, dtype), noises(30, dtype)
+            rows = torch.cat([p.smoothed_score(x[[i]], sigma[i]) for i in range(30)])
+            error = p.smoothed_score(x, sigma) - rows
+            # In units of one over the width, where the score is of order one.
+            width = p.stds.min().hypot(sigma)[:, None]
+            assert (width * error).abs().max() <= 300 * torch.finfo(dtype).eps
+
+    def test_a_point_in_float64_has_the_digits_of_float64_of_a_mixture_in_float32(self):
+        p, x, sigma = uneven(2, torch.float32), cloud(20, 2), noises(20)
+        wider = GaussianMixture(p.means.double(), p.stds.double(), p.weights.double())
+        found = p.smoothed_score(x, sigma)
+        assert found.dtype == torch.float64
+        torch.testing.assert_close(found, wider.smoothed_score(x, sigma), rtol=1e-6, atol=1e-6)
+
+    @pytest.mark.parametrize("form", [torch.Tensor.tolist, np.asarray, torch.Tensor.double, torch.Tensor.half])
+    def test_takes_the_noise_as_it_comes_and_rounds_it_to_the_points(self, form):
+        p, x, sigma = uneven(2, torch.float32), cloud(20, 2, torch.float32), noises(20, torch.float16).float()
+        given_ = form(sigma)
+        if isinstance(given_, list):  # a list is no number, and refused as what is none
+            with pytest.raises(TypeError, match=r"^sigma must be a number, got list"):
+                p.smoothed_score(x, given_)
+        else:
+            assert torch.equal(p.smoothed_score(x, given_), p.smoothed_score(x, sigma))
+
+    @pytest.mark.parametrize("weights", ["equal", "zero at the ends"])
+    @pytest.mark.parametrize("stds", ["equal", "unequal"])
+    @pytest.mark.parametrize("n_components", [3, 200])
+    def test_has_the_derivatives_of_the_formula(self, stds, weights, n_components):
+        means = torch.randn(n_components, 2, generator=seeded(62), dtype=torch.float64)
+        ones = torch.ones(n_components, dtype=torch.float64)
+        masked = ones.clone()
+        masked[[0, -1]] = 0
+        sigma = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+        given_ = [
+            torch.randn(3, 2, generator=seeded(63), dtype=torch.float64),
+            means,
+            {"equal": ones, "unequal": torch.linspace(0.6, 1.4, n_components, dtype=torch.float64)}[stds],
+            {"equal": ones, "zero at the ends": masked}[weights],
+        ]
+
+        def textbook(x, means, stds, weights):
+            return textbook_score(x, means, (stds**2 + sigma[:, None] ** 2).sqrt(), weights)
+
+        found, expected = [], []
+        for results, function in (
+            (found, lambda x, *parameters: GaussianMixture(*parameters).smoothed_score(x, sigma)),
+            (expected, textbook),
+        ):
+            inputs = [value.clone().requires_grad_() for value in given_]
+            first = torch.autograd.grad(function(*inputs).sin().sum(), inputs, create_graph=True)
+            results += first + torch.autograd.grad(sum(value.cos().sum() for value in first), inputs)
+        for mine, theirs in zip(found, expected, strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-7)
+
+    def test_the_noise_is_a_constant(self):
+        p, x = uneven(2), cloud(5, 2).requires_grad_()
+        sigma = torch.full((5,), 0.5, dtype=torch.float64, requires_grad=True)
+        for noise in (sigma, sigma[0]):
+            p.smoothed_score(x, noise).sum().backward()
+        assert sigma.grad is None
+        assert not p.smoothed_score(x.detach(), sigma).requires_grad
+
+    @pytest.mark.parametrize("block", [1, 9, 64, 1000])
+    def test_does_not_show_block_boundaries(self, monkeypatch, block):
+        p, x, sigma = uneven(3), uneven(3).sample(101, seeded(64)), noises(101)
+        whole = p.smoothed_score(x, sigma)
+        monkeypatch.setattr(_attention, "BLOCK", block)
+        torch.testing.assert_close(p.smoothed_score(x, sigma), whole, rtol=1e-12, atol=1e-12)
+
+    @pytest.mark.parametrize("std", [1.0, torch.linspace(0.5, 1.0, 100)])
+    def test_no_work_array_outgrows_a_block(self, monkeypatch, std):
+        class Largest(TorchDispatchMode):
+            size = 0
+
+            def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+                out = function(*args, **(kwargs or {}))
+                if isinstance(out, torch.Tensor):
+                    self.size = max(self.size, out.numel())
+                return out
+
+        monkeypatch.setattr(_attention, "BLOCK", 1200)
+        p = GaussianMixture(torch.randn(100, 2, generator=seeded(65)), std)
+        with Largest() as largest:
+            p.smoothed_score(torch.randn(500, 2, generator=seeded(66)), noises(500, torch.float32))
+        assert largest.size <= 1200
+
+    def test_of_no_points_is_no_rows(self):
+        assert uneven(2).smoothed_score(torch.empty(0, 2), torch.empty(0)).shape == (0, 2)
+        assert uneven(2).smoothed_score(torch.empty(0, 2), 1.0).shape == (0, 2)
+
+    @pytest.mark.parametrize("dtype", HALVES)
+    def test_in_half_precision_is_that_in_float32(self, dtype):
+        p, x, sigma = uneven(2, torch.float32), cloud(20, 2, torch.float32).to(dtype), noises(20).to(dtype)
+        assert torch.equal(p.smoothed_score(x, sigma), p.smoothed_score(x.float(), sigma.float()))
+        assert torch.equal(p.smoothed_score(x, 0.3), p.smoothed_score(x.float(), 0.3))
+        with torch.autocast("cpu", dtype=dtype):
+            assert torch.equal(p.smoothed_score(x, sigma), p.smoothed_score(x.float(), sigma.float()))
+
+    @pytest.mark.parametrize("dtype", DTYPES)
+    def test_of_equal_values_is_equal_however_they_lie(self, dtype):
+        for p in (uneven(3, dtype), kernel_density(cloud(600, 3, dtype), 0.3)):
+            x, sigma = cloud(40, 3, dtype), noises(40, dtype)
+            expected = p.smoothed_score(x, sigma)
+            for at in layouts(x):
+                assert torch.equal(p.smoothed_score(at, sigma.repeat_interleave(2)[::2]), expected)
+            one = p.smoothed_score(x, torch.full((40,), 0.3, dtype=dtype))
+            assert torch.equal(p.smoothed_score(x, torch.tensor(0.3, dtype=dtype).expand(40)), one)
+
+    @pytest.mark.parametrize("std", [0.2, [0.2, 0.3]])
+    @pytest.mark.parametrize("power", [-18, -15, -9, 9, 15, 18])
+    def test_has_no_unit(self, power, std):
+        means, x, sigma = torch.tensor([[-1.0, 0.0], [1.0, 0.5]]), cloud(40, 2, torch.float32), noises(40).float()
+        unit = 10.0**power
+        p, q = GaussianMixture(means, std), GaussianMixture(means * unit, torch.tensor(std) * unit)
+        found = q.smoothed_score(x * unit, sigma * unit) * unit
+        torch.testing.assert_close(found, p.smoothed_score(x, sigma), rtol=0, atol=3e4 * torch.finfo(x.dtype).eps)
+
+    def test_with_little_noise_beside_much_is_that_with_little(self):
+        # In rows of its own the narrow law is computed in float64; in company too.
+        p = GaussianMixture([[1e-11], [-1e-11], [1.0]], 1e-12)
+        x, sigma = torch.tensor([[2e-11], [0.5], [1e-3]]), torch.tensor([1e-12, 1e-12, 10.0])
+        rows = torch.cat([p.smoothed_score(x[[i]], sigma[[i]]) for i in range(3)])
+        assert rows.isfinite().all()
+        torch.testing.assert_close(p.smoothed_score(x, sigma), rows, rtol=1e-5, atol=0)
+
+    def test_of_everything_a_thousand_away_is_the_same_in_float64(self):
+        p, x, sigma = uneven(2), (1024 * cloud(40, 2)).round() / 1024, noises(40)
+        q = GaussianMixture(p.means + 1000, p.stds, p.weights)
+        torch.testing.assert_close(q.smoothed_score(x + 1000, sigma), p.smoothed_score(x, sigma), rtol=1e-9, atol=1e-7)
+
+    @pytest.mark.parametrize(
+        ("sigma", "error"),
+        [
+            (0.0, ValueError),
+            (-1.0, ValueError),
+            ("1", TypeError),
+            (torch.ones(3), ValueError),
+            (torch.ones(2, 1), ValueError),
+            (torch.tensor([1.0, math.nan]), ValueError),
+            (torch.tensor([1.0, math.inf]), ValueError),
+            (torch.tensor([1.0, 0.0]), ValueError),
+            (torch.tensor([1.0, -1.0]), ValueError),
+            (torch.tensor([1.0, 1.0], dtype=torch.complex64), TypeError),
+        ],
+    )
+    def test_of_a_bad_noise_is_refused_by_name(self, sigma, error):
+        with pytest.raises(error, match=r"^sigma must"):
+            GaussianMixture(PLANE, 1.0).smoothed_score(torch.zeros(2, 2), sigma)
+
+    @pytest.mark.parametrize("sigma", [1.0, torch.ones(3)])
+    def test_of_bad_points_is_refused_by_name(self, sigma):
+        with pytest.raises(ValueError, match=r"^x must"):
+            GaussianMixture(PLANE, 1.0).smoothed_score(torch.zeros(3, 3), sigma)
+
+    def test_of_noise_whose_square_float32_does_not_hold_is_refused(self):
+        for sigma in (1e20, torch.tensor([1.0, 1e20])):
+            with pytest.raises(ValueError, match=r"^sigma must be positive, from 1\.1e-19 to 1\.8e\+19"):
+                GaussianMixture(PLANE, 1.0).smoothed_score(torch.zeros(2, 2), sigma)
+
+    def test_leaves_the_users_threads(self):
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(3)
+            uneven(2).smoothed_score(torch.zeros(3, 2), torch.ones(3))
+            assert torch.get_num_threads() == 3
+        finally:
+            torch.set_num_threads(before)

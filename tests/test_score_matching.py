@@ -1,6 +1,7 @@
 """The objectives against their formulas, closed forms on Gaussians, and each other."""
 
 import copy
+import functools
 import inspect
 import itertools
 import math
@@ -13,17 +14,19 @@ import torch
 
 from notes import score_matching
 from notes.mixtures import GaussianMixture, kernel_density
-from notes.networks import ScoreNetwork
+from notes.networks import NoiseConditionalNetwork, ScoreNetwork
 from notes.score_matching import (
     Losses,
     by_quadrature,
     by_sampling,
     denoising,
+    denoising_over_scales,
     explicit,
     fisher_divergence,
     implicit,
     sliced,
 )
+from notes.training import train
 
 DTYPES = [torch.float32, torch.float64]
 NAN, INF = math.nan, math.inf
@@ -66,15 +69,22 @@ def within(measured, expected, samples):
     return abs(away.item()) <= 5 * samples.std().item() / math.sqrt(len(samples))
 
 
+def over_scales(model, x, generator):
+    """The loss of a field that does not look at σ; what is no field is handed on as it is."""
+    field = (lambda y, sigma: model(y)) if callable(model) else model
+    return denoising_over_scales(field, x, [0.5, 0.2], generator=generator)
+
+
 LOSSES = {
     "explicit": lambda model, x: explicit(model, x, lambda y: -y),
     "denoising": lambda model, x: denoising(model, x, 0.3, generator=seeded(4)),
+    "denoising_over_scales": lambda model, x: over_scales(model, x, seeded(4)),
     "implicit": implicit,
     "sliced": lambda model, x: sliced(model, x, 2, generator=seeded(4)),
     "fisher_divergence": lambda model, x: fisher_divergence(model, lambda y: -y, x),
     "relative": lambda model, x: fisher_divergence(model, lambda y: -y, x, relative=True),
 }
-TRAINED = {name: LOSSES[name] for name in ("explicit", "denoising", "implicit", "sliced")}
+TRAINED = {name: LOSSES[name] for name in LOSSES if name not in ("fisher_divergence", "relative")}
 
 of_every_loss = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 of_every_objective = pytest.mark.parametrize("loss", TRAINED.values(), ids=TRAINED)
@@ -376,10 +386,11 @@ def test_every_loss_has_its_value_where_gradients_are_off(loss):
     torch.testing.assert_close(value, expected.detach(), rtol=1e-14, atol=0)
 
 
-@pytest.mark.parametrize("name", ["denoising", "sliced"])
+@pytest.mark.parametrize("name", ["denoising", "denoising_over_scales", "sliced"])
 class TestChance:
     losses = {  # noqa: RUF012 - a table
         "denoising": lambda model, x, generator: denoising(model, x, 0.3, generator=generator),
+        "denoising_over_scales": over_scales,
         "sliced": lambda model, x, generator: sliced(model, x, 2, generator=generator),
     }
 
@@ -544,7 +555,8 @@ def test_equal_points_give_equal_losses_whatever_their_layout(loss):
 
 
 @pytest.mark.parametrize(
-    "name", ["explicit", "denoising", "fisher_divergence", "relative", "by_quadrature", "by_sampling"]
+    "name",
+    ["explicit", "denoising", "denoising_over_scales", "fisher_divergence", "relative", "by_quadrature", "by_sampling"],
 )
 def test_a_model_that_writes_into_its_points_spoils_neither_them_nor_the_target(name):
     x = points(5, 2)
@@ -714,6 +726,269 @@ def test_a_bad_number_of_projections_is_refused(n_projections, error):
 def test_a_model_that_gives_nan_gives_nan(loss):
     # Which the training loop reports with its step.
     assert math.isnan(loss(lambda y: y * NAN, points(5, 2)).item())
+
+
+# Denoising at all noise scales at once.
+
+ENDS = [2.0, 0.1]
+WEIGHTS = {"σ²": torch.square, "σ": lambda sigma: sigma, "1": torch.ones_like}
+of_each_weight = pytest.mark.parametrize("weight", WEIGHTS.values(), ids=WEIGHTS)
+
+
+class LinearOverScales:
+    """s(x, σ) = −c x/(v + σ²): on data N(0, v I) its loss at each σ is a quadratic in c."""
+
+    def __init__(self, c, variance=0.5):
+        self.c, self.variance = c, variance
+
+    def __call__(self, x, sigma):
+        return -self.c * x / (self.variance + sigma.square())[:, None]
+
+    def loss(self, dim, weight, ends):
+        """½ E_σ λ(σ) d (a² (v + σ²) + 2a + 1/σ²) with a = −c/(v + σ²), by SciPy over log σ."""
+
+        def at(log):
+            smoothed, square = self.variance + math.exp(2 * log), math.exp(2 * log)
+            slope = -self.c / smoothed
+            return weight(math.exp(log)) * dim / 2 * (slope**2 * smoothed + 2 * slope + 1 / square)
+
+        high, low = map(math.log, ends)
+        return scipy.integrate.quad(at, low, high, epsabs=1e-12)[0] / (high - low)
+
+
+def drawn_over_scales(model, x, weight, generator, ends=(2.0, 0.1)):
+    """The loss of each row, by hand, in float64 from the numbers of its generator."""
+    uniform = torch.rand(len(x), generator=generator, dtype=x.dtype).double()
+    sigma = ends[1] * (ends[0] / ends[1]) ** uniform
+    z = torch.randn(x.shape, generator=generator, dtype=x.dtype).double()
+    field = model(x.double() + sigma[:, None] * z, sigma)
+    return 0.5 * weight(sigma) * (field + z / sigma[:, None]).square().sum(1)
+
+
+class TestOverScales:
+    @of_each_weight
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize(("n", "dim"), [(1, 1), (7, 3), (200, 2)])
+    def test_is_the_mean_over_rows_of_its_formula(self, weight, dtype, n, dim):
+        x, model = points(n, dim, dtype), Field(dim)
+
+        def field(x, sigma):
+            return model(x.double()) / (1 + sigma.double()[:, None])
+
+        expected = drawn_over_scales(field, x, weight, seeded(70)).mean()
+        measured = denoising_over_scales(field, x, ENDS, weight=weight, generator=seeded(70))
+        assert measured.dtype == torch.float64  # that of the field, the wider one
+        assert measured.item() == pytest.approx(expected.item(), rel=30 * torch.finfo(dtype).eps)
+
+    def test_has_the_square_as_its_weight_unless_told(self):
+        x, model = points(20, 2), LinearOverScales(0.8)
+        plain = denoising_over_scales(model, x, ENDS, generator=seeded(71))
+        assert plain == denoising_over_scales(model, x, ENDS, weight=torch.square, generator=seeded(71))
+        with pytest.raises(TypeError):
+            denoising_over_scales(model, x, ENDS, torch.square)
+
+    @pytest.mark.parametrize(
+        "sigmas",
+        [(2.0, 0.1), [0.1, 2.0], [2.0, 0.5, 0.3, 0.1], torch.tensor(ENDS, dtype=torch.float64), np.array([0.1, 1, 2])],
+    )
+    def test_takes_the_ends_of_what_it_is_given(self, sigmas):
+        x, model = points(20, 2), LinearOverScales(0.8)
+        expected = denoising_over_scales(model, x, ENDS, generator=seeded(72))
+        assert denoising_over_scales(model, x, sigmas, generator=seeded(72)) == expected
+
+    @pytest.mark.parametrize("ends", [(4.0, 0.05), (50.0, 0.01)])
+    def test_draws_the_logarithm_of_the_noise_evenly_one_a_row(self, ends):
+        seen = []
+
+        def model(x, sigma):
+            seen.append(sigma)
+            return x
+
+        denoising_over_scales(model, points(20_000, 1, torch.float32), ends, generator=seeded(73))
+        (sigma,) = seen
+        assert sigma.shape == (20_000,)
+        assert sigma.dtype == torch.float32
+        high, low = map(math.log, ends)
+        even = ((sigma.double().log() - low) / (high - low)).numpy()
+        assert scipy.stats.kstest(even, "uniform").pvalue > math.erfc(5 / math.sqrt(2))
+        assert -1e-6 < even.min() < even.max() < 1 + 1e-6
+
+    def test_the_points_of_a_row_have_its_own_noise(self):
+        seen = []
+
+        def model(x, sigma):
+            seen.append((x, sigma))
+            return x
+
+        denoising_over_scales(model, torch.zeros(50_000, 1, dtype=torch.float64), ENDS, generator=seeded(74))
+        ((x, sigma),) = seen
+        assert scipy.stats.kstest((x[:, 0] / sigma).numpy(), "norm").pvalue > math.erfc(5 / math.sqrt(2))
+
+    @of_each_weight
+    @pytest.mark.parametrize("c", [0.0, 0.7, 1.0])
+    def test_has_the_expectation_of_its_formula(self, weight, c):
+        dim, n, model = 3, 100_000, LinearOverScales(c)
+        x = math.sqrt(model.variance) * points(n, dim, seed=75)
+        expected = model.loss(dim, lambda sigma: weight(torch.tensor(sigma, dtype=torch.float64)).item(), ENDS)
+        rows = drawn_over_scales(model, x, weight, seeded(76))
+        measured = denoising_over_scales(model, x, ENDS, weight=weight, generator=seeded(76))
+        assert within(measured, expected, rows)
+        # Neither twice nor half of it, nor that of another weight.
+        assert 5 * rows.std() / math.sqrt(n) < 0.1 * expected
+
+    @pytest.mark.parametrize("dim", [1, 2, 10])
+    def test_without_arrows_is_half_the_dimension(self, dim):
+        x = points(50_000, dim, seed=77)
+        rows = drawn_over_scales(lambda x, sigma: torch.zeros_like(x), x, torch.square, seeded(78))
+        measured = denoising_over_scales(lambda x, sigma: torch.zeros_like(x), x, ENDS, generator=seeded(78))
+        assert within(measured, dim / 2, rows)
+
+    @of_each_weight
+    def test_is_least_at_the_score_of_every_smoothed_law(self, weight):
+        n, variance = 200_000, 0.5
+        x = math.sqrt(variance) * points(n, 1, seed=79)
+
+        def gradient(c):
+            c = torch.tensor(c, dtype=torch.float64, requires_grad=True)
+            model = LinearOverScales(c, variance)
+            (found,) = torch.autograd.grad(
+                denoising_over_scales(model, x, ENDS, weight=weight, generator=seeded(80)), c
+            )
+            # ∂/∂c of ½ λ (s + z/σ)² is λ (s + z/σ) s/c.
+            uniform = torch.rand(n, generator=(generator := seeded(80)), dtype=torch.float64)
+            sigma = 0.1 * 20**uniform
+            z = torch.randn(n, 1, generator=generator, dtype=torch.float64)
+            field = model(x + sigma[:, None] * z, sigma).detach()
+            rows = weight(sigma) * ((field + z / sigma[:, None]) * field / c.detach()).sum(1)
+            assert found.item() == pytest.approx(rows.mean().item(), rel=1e-9, abs=1e-9)
+            return found.item() / (rows.std().item() / math.sqrt(n))
+
+        assert abs(gradient(1.0)) <= 5
+        assert gradient(0.8) < -15
+        assert gradient(1.2) > 15
+
+    def test_at_the_exact_score_is_its_floor(self):
+        # ½ E(d − σ² E‖∇log p_σ‖²), on N(0, v) with E‖∇log p_σ‖² = d/(v + σ²): an integral of v/(v + σ²) over log σ.
+        p = GaussianMixture(torch.zeros(1, 2, dtype=torch.float64), math.sqrt(0.5))
+        x = p.sample(100_000, seeded(81))
+        high, low = (math.log(end) - 0.5 * math.log(0.5 + end**2) for end in ENDS)
+        floor = 0.5 * 2 * (high - low) / math.log(20)
+        rows = drawn_over_scales(p.smoothed_score, x, torch.square, seeded(82))
+        assert within(denoising_over_scales(p.smoothed_score, x, ENDS, generator=seeded(82)), floor, rows)
+        # And of a mixture, whose size of the score is measured apart.
+        p = mixture(2)
+        x = p.sample(100_000, seeded(83))
+        rows = drawn_over_scales(p.smoothed_score, x, torch.square, seeded(84))
+        sigma = 0.1 * 20 ** torch.rand(100_000, generator=seeded(85), dtype=torch.float64)
+        fresh = p.sample(100_000, seeded(86)) + sigma[:, None] * points(100_000, 2, seed=87)
+        sizes = 0.5 * (2 - sigma.square() * row_squares(p.smoothed_score(fresh, sigma)))
+        measured = denoising_over_scales(p.smoothed_score, x, ENDS, generator=seeded(84)).item()
+        error = math.sqrt((rows.var().item() + sizes.var().item()) / 100_000)
+        assert abs(measured - sizes.mean().item()) <= 5 * error
+
+    def test_is_denoising_with_a_noise_for_each_row(self):
+        x, model = points(30, 2), Field(2)
+        generator = seeded(88)
+        sigma = 0.1 * 20 ** torch.rand(30, generator=generator, dtype=torch.float64)
+        expected = denoising(model, x, sigma, generator=generator)
+        measured = denoising_over_scales(
+            lambda x, sigma: model(x), x, ENDS, weight=torch.ones_like, generator=seeded(88)
+        )
+        assert_equal(measured, expected)
+
+    @pytest.mark.parametrize("power", [-100, -80, -20, 20, 80, 100])
+    def test_with_its_own_weight_has_no_unit(self, power):
+        unit, x = 2.0**power, points(50, 2, torch.float32)
+        expected = denoising_over_scales(LinearOverScales(0.8), x, ENDS, generator=seeded(89))
+        for field in (lambda x, sigma: -0.8 / unit * (x / unit) / (0.5 + (sigma / unit).square())[:, None],):
+            measured = denoising_over_scales(field, unit * x, [2 * unit, 0.1 * unit], generator=seeded(89))
+            assert measured.item() == pytest.approx(expected.item(), rel=1e-5)
+
+    def test_the_weight_sees_the_noise_in_float64_and_may_be_zero(self):
+        seen = []
+
+        def weight(sigma):
+            seen.append(sigma)
+            return torch.where(sigma > 0.5, 1.0, 0.0).float()
+
+        x = points(100, 2, torch.float32)
+        measured = denoising_over_scales(LinearOverScales(0.8), x, ENDS, weight=weight, generator=seeded(90))
+        expected = drawn_over_scales(LinearOverScales(0.8), x, lambda sigma: (sigma > 0.5).double(), seeded(90)).mean()
+        assert measured.dtype == torch.float32
+        assert measured.item() == pytest.approx(expected.item(), rel=1e-5)
+        assert seen[0].dtype == torch.float64
+        assert seen[0].shape == (100,)
+
+    def test_a_weight_is_a_constant(self):
+        scale = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+        c = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+        loss = denoising_over_scales(
+            LinearOverScales(c), points(5, 2), ENDS, weight=lambda sigma: scale * sigma, generator=seeded(91)
+        )
+        loss.backward()
+        assert scale.grad is None
+        assert c.grad is not None
+
+    def test_what_a_model_writes_into_its_noise_spoils_nothing(self):
+        def writes(x, sigma):
+            out = LinearOverScales(0.8)(x, sigma)
+            sigma.zero_()
+            return out
+
+        x = points(20, 2)
+        expected = denoising_over_scales(LinearOverScales(0.8), x, ENDS, generator=seeded(92))
+        assert denoising_over_scales(writes, x, ENDS, generator=seeded(92)) == expected
+
+    def test_is_called_as_train_calls_it_and_learns(self):
+        parameters = inspect.signature(denoising_over_scales).parameters
+        assert list(parameters) == ["model", "x", "sigmas", "weight", "generator"]
+        assert parameters["weight"].kind == parameters["generator"].kind == inspect.Parameter.KEYWORD_ONLY
+        p, generator = GaussianMixture([[1.0]], 0.5), seeded(93)
+        network = NoiseConditionalNetwork(1, width=16, depth=2, generator=generator)
+        loss = functools.partial(denoising_over_scales, sigmas=ENDS)
+        train(network, loss, 300, data=p, lr=0.02, generator=generator)
+        for sigma in (0.1, 0.5, 2.0):
+            x = p.smoothed(sigma).sample(2000, seeded(94))
+            away = (network(x, sigma) - p.smoothed_score(x, sigma)).square().mean()
+            assert away < 0.1 * p.smoothed_score(x, sigma).square().mean()
+
+    @pytest.mark.parametrize(
+        ("sigmas", "error", "message"),
+        [
+            (1.0, ValueError, "be at least two noise scales"),
+            ([1.0], ValueError, "be at least two noise scales"),
+            ([[2.0, 1.0]], ValueError, "be at least two noise scales"),
+            ([1.0, 1.0], ValueError, "have two ends, got 1.0 alone"),
+            ([1.0, 0.0], ValueError, "be positive and finite"),
+            ([1.0, -1.0], ValueError, "be positive and finite"),
+            ([1.0, NAN], ValueError, "be positive and finite"),
+            ([1.0, INF], ValueError, "be positive and finite"),
+            ([1.0, 1e-46], ValueError, "be a number that torch.float32 can hold"),
+            ([1.0, 1e39], ValueError, "be a number that torch.float32 can hold"),
+            ([1e-25, 1e25], ValueError, "have ends whose ratio torch.float32 can hold"),
+            ("ends", TypeError, "be a tensor or numbers"),
+        ],
+    )
+    def test_bad_noise_scales_are_refused(self, sigmas, error, message):
+        with pytest.raises(error, match=f"^sigmas must {message}"):
+            denoising_over_scales(LinearOverScales(1.0), torch.ones(3, 2), sigmas)
+
+    @pytest.mark.parametrize(
+        ("weight", "error", "message"),
+        [
+            (2.0, TypeError, "be a function, got float"),
+            (None, TypeError, "be a function, got NoneType"),
+            (lambda sigma: 1.0, TypeError, "return a torch.Tensor"),
+            (lambda sigma: sigma[:, None], ValueError, "return one number a row"),
+            (lambda sigma: sigma.mean(), ValueError, "return one number a row"),
+            (lambda sigma: -sigma, ValueError, "be finite and not negative"),
+            (lambda sigma: sigma / 0, ValueError, "be finite and not negative"),
+            (lambda sigma: sigma * NAN, ValueError, "be finite and not negative"),
+        ],
+    )
+    def test_bad_weights_are_refused(self, weight, error, message):
+        with pytest.raises(error, match=f"^weight must {message}"):
+            denoising_over_scales(LinearOverScales(1.0), torch.ones(3, 2), ENDS, weight=weight)
 
 
 # Both losses on finite data.
@@ -1155,6 +1430,7 @@ def test_a_quadrature_takes_2_to_the_20_nodes_and_not_one_more():
         lambda model, x: by_quadrature(model, x, 0.5).denoising,
         lambda model, x: by_sampling(model, x, 0.5, 16, generator=seeded(63))[0].denoising,
         lambda model, x: denoising(model, x, 0.5, generator=seeded(63)),
+        lambda model, x: over_scales(model, x, seeded(63)),
         lambda model, x: sliced(model, x, 2, generator=seeded(63)),
         implicit,
     ],
