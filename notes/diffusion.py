@@ -464,7 +464,7 @@ def log_likelihood(
         n_projections = check.count("n_projections", n_projections, least=2)
         coins = torch.randint(2, (n_projections, *x.shape), generator=generator, device=x.device)
         directions = (2 * coins - 1).to(run.x0)
-    integral = torch.zeros((), dtype=torch.float64, device=x.device)  # a sum over many steps
+    integral = 0.0  # of many steps, in float64
 
     def step(k, x):
         nonlocal integral

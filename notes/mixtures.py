@@ -206,10 +206,10 @@ class GaussianMixture:
             return self.smoothed(sigma).score(x)
         x = self._points(x)
         sigma = check.one_a_row("sigma", sigma, x)
-        widest = self.smoothed(sigma.max() if len(x) else 1.0)
+        self.smoothed(sigma.max() if len(x) else 1.0)  # refuses what is too large
         with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
-            means, _, weights, points = (self if self._extreme else widest)._centred(x)
-            return _mean_pull(means, self.stds.to(means), weights, points, sigma.to(means)).to(x.dtype)
+            means, stds, weights, points = self._centred(x)
+            return _mean_pull(means, stds, weights, points, sigma.to(means)).to(x.dtype)
 
     def components(self, x: torch.Tensor) -> torch.Tensor:
         """The most responsible component for each row of x (n, d). Returns (n,), whole numbers.

@@ -456,6 +456,18 @@ def test_what_a_score_returns_in_float64_is_used_in_it_before_the_state_is_round
         assert sample(p.smoothed_score, x0).dtype == torch.float32
 
 
+def test_a_walk_stays_in_its_dtype_and_draws_in_it_whatever_the_score_returns():
+    x0 = torch.full((1, 1), 2.0**24)
+    # Two changes by 0.75, each rounded down to none.
+    for sample in (probability_flow, lambda *a: reverse_diffusion(*a, eta=0)):
+        found = sample(lambda x, sigma: torch.full_like(x, 1.5, dtype=torch.float64), x0, [2.0, 3.0**0.5, 2.0**0.5])
+        assert torch.equal(found, x0)
+    zero = [lambda x, sigma, dtype=dtype: torch.zeros_like(x, dtype=dtype) for dtype in DTYPES]
+    for sample in (SAMPLERS["annealed"], SAMPLERS["corrected"]):
+        single, double = (sample(score, torch.zeros(50, 1), generator=seeded(37)) for score in zero)
+        torch.testing.assert_close(single, double, rtol=1e-6, atol=1e-6)
+
+
 def test_a_sum_over_many_steps_loses_no_digits():
     prior = GaussianMixture(torch.zeros(1, 1, dtype=torch.float64), math.sqrt(2))
     # At 0, where the points stay: only the terms are rounded, each on its own, of their sum float32 would lose 1e-6.

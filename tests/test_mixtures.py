@@ -2005,6 +2005,11 @@ class TestSmoothedScore:
         assert rows.isfinite().all()
         torch.testing.assert_close(p.smoothed_score(x, sigma), rows, rtol=1e-5, atol=0)
 
+    def test_with_noise_whose_square_is_nearly_too_large_is_right(self):
+        p, sigma = GaussianMixture([[0.0], [1.0]], 0.5), torch.tensor([0.5, 1.7e19])
+        found = p.smoothed_score(torch.tensor([[2.0], [1.7e19]]), sigma)
+        assert found[1].item() == pytest.approx(-1 / 1.7e19, rel=1e-5)
+
     def test_of_everything_a_thousand_away_is_the_same_in_float64(self):
         p, x, sigma = uneven(2), (1024 * cloud(40, 2)).round() / 1024, noises(40)
         q = GaussianMixture(p.means + 1000, p.stds, p.weights)
