@@ -236,8 +236,8 @@ class GaussianMixture:
         tensor([5.])
         """
         sigma = self.stds.new_tensor(check.positive("sigma", sigma))
-        stds = (self.stds[0] if self._one_std else self.stds).hypot(sigma)
-        _with_squares("sigma", stds)
+        stds = self.stds[0] if self._one_std else self.stds
+        _with_squares("sigma", stds := stds.hypot(sigma))
         return GaussianMixture(self.means, stds, self.weights)
 
     def _points(self, x: torch.Tensor) -> torch.Tensor:
