@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from notes import diffusion, plots, score_matching
-from notes.figures.cast import EXTENT, LINE, MOONS, PLANE, arrow_field, line_axes, seeded, watershed
+from notes.figures.cast import EXTENT, LINE, MOONS, PLANE, arrow_field, line_axes, seeded, share_left, watershed
 from notes.mixtures import GaussianMixture, kernel_density
 from notes.networks import NoiseConditionalNetwork
 from notes.training import train
@@ -21,6 +21,11 @@ __all__ = [
     "FIELD_STEPS",
     "WEIGHTS",
     "WEIGHT_SCALES",
+    "RATIOS",
+    "RUNGS",
+    "SAMPLERS",
+    "STEPS_A_RUNG",
+    "TOPS",
     "field",
     "unlearned",
     "weighed",
@@ -196,8 +201,161 @@ def weights(weight: str = "λ = σ²", divided: bool = True) -> Figure:
 
 # The ladder (fig-noise-ladder).
 
+RUNGS = [5, 10, 20, 50, 100]
+STEPS_A_RUNG = [2, 5, 10, 20, 50]
+RATIOS = [0.2, 0.5, 1.0]
+STD = 0.5  # of the Gaussian that the ladder is to leave
+
+
+@functools.cache
+def _down(rungs, steps, ratio):
+    """The ladder, and the variance at the end of each rung over s² + σ²."""
+    sigmas = diffusion.ladder(*ENDS, rungs)
+    variance = diffusion.ladder_variance(STD**2, sigmas, ratio * ENDS[1] ** 2, steps, each_rung=True)
+    return sigmas.numpy(), (variance / (STD**2 + sigmas**2)).numpy()
+
+
+@plots.styled
+def ladder(rungs: int = 20, steps: int = 5, ratio: float = 0.2) -> Figure:
+    """What a ladder leaves of N(0, s²), in closed form: rung by rung, and at the end against what it costs."""
+    sigmas, left = _down(rungs, steps, ratio)
+    shrink = ratio * sigmas**2 / (STD**2 + sigmas**2) / 2
+    figure, (ax, side) = plots.canvas(1, 2, height=3.4, gridspec_kw={"width_ratios": [1.1, 1]})
+    ax.semilogx(sigmas, np.ones_like(sigmas), color=plots.TRUTH)
+    ax.semilogx(sigmas, (2 / (2 - shrink)) ** 0.5, color=plots.CONTRAST)
+    ax.semilogx(sigmas, left**0.5, "o-", color=plots.ESTIMATE, markersize=4)
+    ax.set(xlim=(4.6, 0.043), ylim=(0.94, 1.6), xlabel="σ, from rung to rung", ylabel="std over that of $p_σ$")
+    ax.set_xticks([4, 1, 0.2, 0.05], ["4", "1", "0.2", "0.05"])
+    ax.set_yticks([1, 1.2, 1.4, 1.6])
+    ax.minorticks_off()
+    words = (0.97, "left behind", plots.ESTIMATE), (0.89, "after endless steps", plots.CONTRAST), (0.81, "$p_σ$", None)
+    for y, text, color in words:
+        plots.label(
+            ax, 0.03, y, text, color or plots.TRUTH, ha="left", va="top", transform=ax.transAxes, bbox=plots.PAPER
+        )
+    for other in RATIOS:
+        states = [(n * t, _down(n, t, other)[1][-1]) for n in RUNGS for t in STEPS_A_RUNG]
+        cost, end = np.array(states).T
+        mine = other == ratio
+        color, size = ("#7fb7d8", 6) if mine else ("#d5d5d5", 4)
+        side.loglog(cost, 100 * (end**0.5 - 1), "o", color=color, markersize=size, markeredgewidth=0, zorder=1 + mine)
+    fold = np.linspace(1.03, 900 * ratio, 4000)  # m, of the rule
+    n, excess = 2 * fold / ratio * math.log(ENDS[0] / ENDS[1]), (1 + ratio / 4) / (fold - 1)
+    side.loglog(n, 100 * ((1 + excess) ** 0.5 - 1), color=plots.TRUTH, linewidth=1)
+    now = 100 * (left[-1] ** 0.5 - 1)
+    side.loglog(rungs * steps, now, "o", color=plots.ESTIMATE, markersize=9, zorder=4)
+    side.set(xlim=(8, 7000), ylim=(0.1, 400), xlabel="evaluations L · T", ylabel="too wide at the end, in %")
+    side.set_xticks([10, 100, 1000], ["10", "100", "1000"])
+    side.set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
+    side.minorticks_off()
+    at = {"ha": "left", "transform": side.transAxes}
+    plots.label(side, 0.03, 0.18, "the rule", **at)
+    plots.label(side, 0.03, 0.1, f"{rungs} × {steps}, r = {ratio:g}:", plots.ESTIMATE, **at)
+    plots.label(side, 0.03, 0.02, f"{now:.2g} %" if now < 99.5 else f"{now:.0f} %", plots.ESTIMATE, **at)
+    return figure
+
 
 # Samplers side by side (fig-noise-samplers).
+
+SAMPLERS = ["annealed Langevin", "reverse SDE", "predictor–corrector", "probability flow"]
+TOPS = [4, 20]
+EVALUATIONS = [20, 40, 100, 200, 400]
+PARTICLES = 24_000
+
+
+@functools.cache
+def _learned_to_20():
+    """A field learned of LINE for σ from 20 down, and the nodes at which it is tabulated, for points over √(1 + σ²)."""
+    generator = seeded(1)
+    network = NoiseConditionalNetwork(1, width=64, generator=generator)
+    loss = functools.partial(score_matching.denoising_over_scales, sigmas=(TOPS[-1], ENDS[1]))
+    train(network, loss, 1_500, data=LINE, generator=generator)
+    return network.requires_grad_(False), torch.linspace(-6, 6, 1201)
+
+
+def _tabulated(x, sigma):
+    """The learned field by straight lines between its values at 1 201 nodes: on the line that is as good, and cheap."""
+    network, nodes = _learned_to_20()
+    wide = math.hypot(1, sigma)
+    values = network(wide * nodes[:, None], sigma)[:, 0]
+    return torch.from_numpy(np.interp(x[:, 0].numpy() / wide, nodes.numpy(), values.numpy())).to(x)[:, None]
+
+
+def _sampled(sampler, score, top, evaluations):
+    """Particles at σ_L, from σ₁z: one quantile each of the white noise, in no order."""
+    generator = seeded(3)
+    ranks = (torch.randperm(PARTICLES, generator=generator) + 0.5) / PARTICLES
+    x0 = top * torch.special.ndtri(ranks)[:, None]
+
+    def rungs(n):
+        return diffusion.ladder(top, ENDS[1], n)
+
+    if sampler == "annealed Langevin":
+        return diffusion.annealed_langevin(
+            score, x0, rungs(evaluations // 5), 0.5 * ENDS[1] ** 2, 5, generator=generator
+        )
+    if sampler == "probability flow":
+        return diffusion.probability_flow(score, x0, rungs(evaluations // 2 + 1))
+    corrector = int(sampler == "predictor–corrector")
+    return diffusion.reverse_diffusion(
+        score,
+        x0,
+        rungs(evaluations // (1 + corrector) + 1),
+        corrector_steps=corrector,
+        corrector_ratio=0.5,
+        generator=generator,
+    )
+
+
+@functools.cache
+def _share_and_spread(sampler, score, top):
+    """For each of EVALUATIONS: the share on the left, and the mean spread of the two modes over that of p_σ at σ_L."""
+    score = {"exact": LINE.smoothed_score, "learned": _tabulated}[score]
+    rows = []
+    for evaluations in EVALUATIONS:
+        x = _sampled(sampler, score, top, evaluations)[:, 0]
+        left = x < round(watershed(LINE), 1)
+        spreads = [
+            x[side].std().item() / math.hypot(std, ENDS[1])
+            for side, std in zip((~left, left), LINE.stds.tolist(), strict=True)
+        ]
+        rows.append((left.double().mean().item(), sum(spreads) / 2))
+    return np.array(rows).T
+
+
+@functools.cache
+def _kept(top):
+    """The share on the left of what the exact flow makes of σ₁z: it keeps every quantile where it is."""
+    law = LINE.smoothed(top)
+    at = torch.linspace(-2 * top, 2 * top, 40_001, dtype=torch.float64)
+    below = (law.weights * torch.special.ndtr((at[:, None] - law.means[:, 0]) / law.stds)).sum(1)
+    return torch.special.ndtr(at[(below - share_left(LINE)).abs().argmin()] / top).item()
+
+
+@plots.styled
+def samplers(sampler: str = "annealed Langevin", score: str = "exact", sigma_max: int = 4) -> Figure:
+    """The share on the left and the spread of the modes, of four samplers on the line, by the score's evaluations."""
+    figure, (ax, side) = plots.canvas(1, 2, height=3.4)
+    error = 2 * (0.24 / PARTICLES) ** 0.5
+    ax.axhspan(0.4 - error, 0.4 + error, color=plots.FAINT, alpha=0.25, linewidth=0)
+    for axes, level in ((ax, 0.4), (side, 1)):
+        axes.axhline(level, color=plots.TRUTH, linewidth=1.5)
+    ax.axhline(_kept(sigma_max), color=plots.TRUTH, **plots.DOTTED)
+    for name in [*(other for other in SAMPLERS if other != sampler), sampler]:
+        style = {"color": plots.ESTIMATE, "linewidth": 2.5} if name == sampler else {"color": "#bfbfbf"}
+        for axes, values in zip((ax, side), _share_and_spread(name, score, sigma_max), strict=True):
+            axes.semilogx(EVALUATIONS, values, "o-", markersize=6 if name == sampler else 3, **style)
+    ax.set(ylim=(0.375, 0.465), ylabel="share on the left", yticks=[0.38, 0.4, 0.42, 0.44, 0.46])
+    side.set(ylim=(0.9, 1.5), ylabel="spread of the modes", yticks=[1, 1.2, 1.4])
+    for axes in (ax, side):
+        axes.set(xlim=(17, 480), xlabel="evaluations of the score")
+        axes.set_xticks([20, 100, 400], ["20", "100", "400"])
+        axes.minorticks_off()
+    plots.label(ax, 0, 1.03, sampler, plots.ESTIMATE, ha="left", va="baseline", transform=ax.transAxes)
+    words = f"dotted, the start kept: {_kept(sigma_max):.4f}"
+    plots.label(ax, 0.98, 0.03, words, ha="right", transform=ax.transAxes)
+    plots.label(side, 0, 1.03, "the others", plots.MUTED, ha="left", va="baseline", transform=side.transAxes)
+    return figure
 
 
 # Flow and diffusion on the line (fig-noise-paths).
