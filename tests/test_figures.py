@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 
 from notes import plots, score_matching
-from notes.figures import cast, denoising, notation, performance, score
+from notes.figures import cast, denoising, noise, notation, performance, score
 from notes.mixtures import kernel_density
 
 
@@ -132,3 +132,26 @@ def test_far_modes_keep_the_divergence_of_their_weights_while_gap_and_error_of_t
     odds = np.log(weight / (1 - weight))
     right = (1 / (1 + np.exp(-u)) - 1 / (1 + np.exp(odds - u))) ** 2 * np.cosh(u / 2)
     assert error == pytest.approx(height * np.trapezoid(right, u), rel=0.05)
+
+
+def test_the_ladder_ends_as_the_integral_of_its_limit_says():
+    m = 0.5 * 0.5 * 10 * 99 / np.log(80)  # half of r T / ln γ
+    u = np.geomspace(1e-4, 1e4, 100_001)
+    lag_and_bias = (1 + u) ** -m + m / 8 * u * (1 + u) ** (-m - 1)
+    excess = np.trapezoid(lag_and_bias, u) + u[0]
+    assert noise._down(100, 10, 0.5)[1][-1] == pytest.approx(1 + excess, abs=0.05 * excess)
+
+
+def test_the_flow_of_the_picture_keeps_the_share_of_its_start():
+    for top, expected in ((4, 0.4285), (20, 0.4073)):
+        share, _ = noise._share_and_spread("probability flow", "exact", top)
+        assert noise._kept(top) == pytest.approx(expected, abs=1e-4)
+        assert share[-1] == pytest.approx(expected, abs=3e-4)
+
+
+@pytest.mark.parametrize("sigma", [0.05, 1.0, 20.0])
+def test_the_tabulated_field_is_that_of_its_network(sigma):
+    network, _ = noise._learned_to_20()
+    x = cast.LINE.smoothed(sigma).sample(2000, cast.seeded(2))
+    gap = network(x, sigma) - noise._tabulated(x, sigma)
+    assert gap.square().mean() < 1e-3 * network(x, sigma).square().mean()
