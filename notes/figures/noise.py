@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from notes import diffusion, plots, score_matching
-from notes.figures.cast import EXTENT, LINE, MOONS, PLANE, arrow_field, line_axes, seeded, share_left, watershed
+from notes.figures.cast import LINE, MOONS, PLANE, arrow_field, seeded, share_left, watershed
 from notes.mixtures import GaussianMixture, kernel_density
 from notes.networks import NoiseConditionalNetwork
 from notes.training import train
@@ -19,13 +19,16 @@ from notes.training import train
 __all__ = [
     "FIELD_NOISES",
     "FIELD_STEPS",
-    "WEIGHTS",
-    "WEIGHT_SCALES",
+    "FRAMES",
+    "PRIORS",
     "RATIOS",
     "RUNGS",
     "SAMPLERS",
+    "STEPS",
     "STEPS_A_RUNG",
     "TOPS",
+    "WEIGHTS",
+    "WEIGHT_SCALES",
     "field",
     "unlearned",
     "weighed",
@@ -34,6 +37,7 @@ __all__ = [
     "samplers",
     "paths",
     "likelihood",
+    "sigma_at",
 ]
 
 ENDS = 4.0, 0.05  # of the ladder: the distance of the two modes, and a quarter of the narrower one
@@ -41,7 +45,7 @@ TAUGHT = 5.0, 0.04  # the ends in training, a little beyond: a network is least 
 
 
 def trained(density: GaussianMixture, n_steps: int = 2_000, seed: int = 1) -> NoiseConditionalNetwork:
-    """The field of two arguments that the chapter learns of LINE or PLANE, at all noise scales between the ends TAUGHT."""
+    """The field of two arguments that the chapter learns of a law, at all noise scales between the ends TAUGHT."""
     generator = seeded(seed)
     network = NoiseConditionalNetwork(density.dim, generator=generator)
     loss = functools.partial(score_matching.denoising_over_scales, sigmas=TAUGHT)
@@ -78,7 +82,7 @@ def _divergence(density, field, sigma, n=4000):
 
 @functools.cache
 def _moons():
-    """A field of two arguments learned of the moons, small and fast: its copies at FIELD_STEPS, and their divergences."""
+    """A small field of two arguments learned of the moons: its copies at FIELD_STEPS, and their divergences."""
     generator = seeded(1)
     network = NoiseConditionalNetwork(2, width=64, generator=generator)
     copies = {0: copy.deepcopy(network)}
@@ -164,7 +168,7 @@ def weighed(weight: str, divided: bool = True, seed: int = 1) -> list[float]:
 
 @functools.cache
 def unlearned() -> tuple[list[float], list[float]]:
-    """The same of two fields to beat: the affine one of p_σ, and that of kernels of width σ on 1 000 points (4 draws)."""
+    """The same of two fields to beat: the affine one of p_σ, and that of kernels of width σ on 1 000 points."""
     straight = [_divergence(PLANE, _straight(PLANE, sigma), sigma) for sigma in WEIGHT_SCALES.tolist()]
     draws = [PLANE.sample(1000, seeded(seed)) for seed in range(4)]
     kernels = [
