@@ -77,7 +77,7 @@ class Jax:
         return self.jax.jit(lambda x: self.jax.lax.scan(one, x, (sigmas[:-1], sigmas[1:]))[0])
 
     def start(self, seed):
-        state = NoiseConditionalNetwork(2, generator=seeded(seed)).state_dict()
+        state = NoiseConditionalNetwork(2, width=64, generator=seeded(seed)).state_dict()
         values = [self.jnp.asarray(value.numpy()) for value in state.values()]
         return list(zip(values[::2], values[1::2], strict=True))
 
@@ -95,8 +95,11 @@ class Jax:
     def loss(self, layers, x, uniform, noise):
         high, low = ENDS
         sigma = low * (high / low) ** uniform
-        error = self.network(layers, x + sigma[:, None] * noise, sigma) + noise / sigma[:, None]
-        return 0.5 * (sigma[:, None] ** 2 * error**2).sum(1).mean()
+        total = 0.0
+        for z in (noise, -noise):
+            error = self.network(layers, x + sigma[:, None] * z, sigma) + z / sigma[:, None]
+            total = total + 0.25 * (sigma[:, None] ** 2 * error**2).sum(1).mean()
+        return total
 
     def field(self, layers):
         def field(x, sigma):
@@ -113,7 +116,9 @@ class Jax:
             key, pick, spread, level, noise = jax.random.split(key, 5)
             at = jax.random.choice(pick, len(self.means), (BATCH,), p=self.weights)
             x = self.means[at] + self.stds[at, None] * jax.random.normal(spread, (BATCH, 2))
-            draws = jax.random.uniform(level, (BATCH,)), jax.random.normal(noise, x.shape)
+            # Rows are drawn alike, so that the parts of the range need no random order.
+            level = (self.jnp.arange(BATCH) + jax.random.uniform(level, (BATCH,))) / BATCH
+            draws = level, jax.random.normal(noise, x.shape)
             change, state = adam.update(jax.grad(self.loss)(layers, x, *draws), state)
             return (self.optax.apply_updates(layers, change), state, key), None
 
@@ -128,7 +133,7 @@ class Jax:
         """The same loss on one batch, and the same law at the end of a ladder."""
         x, uniform, noise = PLANE.sample(BATCH, seeded(1)), torch.rand(BATCH), torch.randn(BATCH, 2)
         theirs = float(self.loss(self.start(0), *(self.jnp.asarray(value.numpy()) for value in (x, uniform, noise))))
-        model = NoiseConditionalNetwork(2, generator=seeded(0))
+        model = NoiseConditionalNetwork(2, width=64, generator=seeded(0))
         assert math.isclose(theirs, by_hand(model, x, uniform, noise).item(), rel_tol=1e-4), "JAX has another loss"
         x0, sigmas = ENDS[0] * torch.randn(PARTICLES, 2, generator=seeded(2)), ladder(*ENDS, 20)
         ends = torch.as_tensor(np.array(self.flow(sigmas.numpy())(self.jnp.asarray(x0.numpy()))))
@@ -148,7 +153,8 @@ def by_hand(model, x, uniform, noise):
     """The loss over scales as a tutorial writes it."""
     high, low = ENDS
     sigma = (low * (high / low) ** uniform)[:, None]
-    return 0.5 * (sigma * model(x + sigma * noise, sigma[:, 0]) + noise).square().sum(1).mean()
+    both = [(sigma * model(x + sigma * z, sigma[:, 0]) + z).square().sum(1).mean() for z in (noise, -noise)]
+    return 0.25 * sum(both)
 
 
 def error(field):
@@ -163,7 +169,7 @@ def error(field):
 
 
 def ours(seed, n_steps):
-    model = NoiseConditionalNetwork(2, generator=seeded(seed))
+    model = NoiseConditionalNetwork(2, width=64, generator=seeded(seed))
     loss = partial(denoising_over_scales, sigmas=ENDS)
     started = time.perf_counter()
     train(model, loss, n_steps, data=PLANE, batch_size=BATCH, lr=RATE, generator=seeded(seed + 10))
@@ -172,13 +178,14 @@ def ours(seed, n_steps):
 
 def plain(seed, n_steps):
     """The same recipe in the loop that a tutorial writes."""
-    model, generator = NoiseConditionalNetwork(2, generator=seeded(seed)), seeded(seed + 10)
+    model, generator = NoiseConditionalNetwork(2, width=64, generator=seeded(seed)), seeded(seed + 10)
     started = time.perf_counter()
     adam = torch.optim.Adam(model.parameters(), lr=RATE)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(adam, n_steps)
     for _ in range(n_steps):
         x = PLANE.sample(BATCH, generator)
-        draws = torch.rand(BATCH, generator=generator), torch.randn(BATCH, 2, generator=generator)
+        level = (torch.arange(BATCH) + torch.rand(BATCH, generator=generator)) / BATCH
+        draws = level, torch.randn(BATCH, 2, generator=generator)
         adam.zero_grad()
         by_hand(model, x, *draws).backward()
         adam.step()

@@ -757,12 +757,17 @@ class LinearOverScales:
 
 
 def drawn_over_scales(model, x, weight, generator, ends=(2.0, 0.1)):
-    """The loss of each row, by hand, in float64 from the numbers of its generator."""
-    uniform = torch.rand(len(x), generator=generator, dtype=x.dtype).double()
-    sigma = ends[1] * (ends[0] / ends[1]) ** uniform
+    """The loss of each row, by hand, in float64 from the numbers of its generator: the mean over its z and −z."""
+    sigma, z = scales_and_noise(x, generator, ends)
+    errors = [model(x.double() + sigma[:, None] * w, sigma) + w / sigma[:, None] for w in (z, -z)]
+    return 0.5 * weight(sigma) * sum(error.square().sum(1) for error in errors) / 2
+
+
+def scales_and_noise(x, generator, ends=(2.0, 0.1)):
+    part = torch.randperm(len(x), generator=generator)
+    uniform = (part + torch.rand(len(x), generator=generator, dtype=x.dtype).double()) / len(x)
     z = torch.randn(x.shape, generator=generator, dtype=x.dtype).double()
-    field = model(x.double() + sigma[:, None] * z, sigma)
-    return 0.5 * weight(sigma) * (field + z / sigma[:, None]).square().sum(1)
+    return ends[1] * (ends[0] / ends[1]) ** uniform, z
 
 
 class TestOverScales:
@@ -805,13 +810,17 @@ class TestOverScales:
             return x
 
         denoising_over_scales(model, points(20_000, 1, torch.float32), ends, generator=seeded(73))
-        (sigma,) = seen
+        sigma, again = seen
+        assert torch.equal(sigma, again)
         assert sigma.shape == (20_000,)
         assert sigma.dtype == torch.float32
         high, low = map(math.log, ends)
         even = ((sigma.double().log() - low) / (high - low)).numpy()
         assert scipy.stats.kstest(even, "uniform").pvalue > math.erfc(5 / math.sqrt(2))
         assert -1e-6 < even.min() < even.max() < 1 + 1e-6
+        # One in each of as many parts, in an order that has nothing to do with that of the rows.
+        assert (np.floor(20_000 * np.sort(even) + 0.01) == np.arange(20_000)).mean() > 0.9
+        assert abs(np.corrcoef(even, np.arange(20_000))[0, 1]) < 5 / math.sqrt(20_000)
 
     def test_the_points_of_a_row_have_its_own_noise(self):
         seen = []
@@ -821,7 +830,8 @@ class TestOverScales:
             return x
 
         denoising_over_scales(model, torch.zeros(50_000, 1, dtype=torch.float64), ENDS, generator=seeded(74))
-        ((x, sigma),) = seen
+        (x, sigma), (turned, _) = seen
+        assert torch.equal(turned, -x)
         assert scipy.stats.kstest((x[:, 0] / sigma).numpy(), "norm").pvalue > math.erfc(5 / math.sqrt(2))
 
     @of_each_weight
@@ -855,11 +865,11 @@ class TestOverScales:
                 denoising_over_scales(model, x, ENDS, weight=weight, generator=seeded(80)), c
             )
             # ∂/∂c of ½ λ (s + z/σ)² is λ (s + z/σ) s/c.
-            uniform = torch.rand(n, generator=(generator := seeded(80)), dtype=torch.float64)
-            sigma = 0.1 * 20**uniform
-            z = torch.randn(n, 1, generator=generator, dtype=torch.float64)
-            field = model(x + sigma[:, None] * z, sigma).detach()
-            rows = weight(sigma) * ((field + z / sigma[:, None]) * field / c.detach()).sum(1)
+            sigma, z = scales_and_noise(x, seeded(80))
+            rows = 0
+            for w in (z, -z):
+                field = model(x + sigma[:, None] * w, sigma).detach()
+                rows = rows + 0.5 * weight(sigma) * ((field + w / sigma[:, None]) * field / c.detach()).sum(1)
             assert found.item() == pytest.approx(rows.mean().item(), rel=1e-9, abs=1e-9)
             return found.item() / (rows.std().item() / math.sqrt(n))
 
@@ -886,15 +896,18 @@ class TestOverScales:
         error = math.sqrt((rows.var().item() + sizes.var().item()) / 100_000)
         assert abs(measured - sizes.mean().item()) <= 5 * error
 
-    def test_is_denoising_with_a_noise_for_each_row(self):
-        x, model = points(30, 2), Field(2)
-        generator = seeded(88)
-        sigma = 0.1 * 20 ** torch.rand(30, generator=generator, dtype=torch.float64)
-        expected = denoising(model, x, sigma, generator=generator)
-        measured = denoising_over_scales(
-            lambda x, sigma: model(x), x, ENDS, weight=torch.ones_like, generator=seeded(88)
+    def test_no_chance_is_left_in_the_gradient_of_an_offset(self):
+        # In pairs: of a noise alone it has mean 0, and a spread of 1/σ.
+        offset = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+        loss = denoising_over_scales(
+            lambda x, sigma: offset.expand_as(x),
+            points(50, 2),
+            (2e-6, 1e-6),
+            weight=torch.ones_like,
+            generator=seeded(88),
         )
-        assert_equal(measured, expected)
+        (slope,) = torch.autograd.grad(loss, offset)
+        assert (slope.abs() < 1e-6).all()
 
     @pytest.mark.parametrize("power", [-100, -80, -20, 20, 80, 100])
     def test_with_its_own_weight_has_no_unit(self, power):
