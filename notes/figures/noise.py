@@ -44,16 +44,14 @@ ENDS = 4.0, 0.05  # of the ladder: the distance of the two modes, and a quarter 
 TAUGHT = 5.0, 0.04  # the ends in training, a little beyond: a network is least sure at the ends of what it has seen
 
 
-def trained(density: GaussianMixture, n_steps: int = 2_000, seed: int = 1) -> NoiseConditionalNetwork:
-    """The field of two arguments that the chapter learns of a law, at all noise scales between the ends TAUGHT."""
-    generator = seeded(seed)
-    network = NoiseConditionalNetwork(density.dim, generator=generator)
+@functools.cache
+def _learned() -> NoiseConditionalNetwork:
+    """The field of two arguments that the chapter learns of PLANE, at all noise scales between the ends TAUGHT."""
+    generator = seeded(1)
+    network = NoiseConditionalNetwork(2, width=64, generator=generator)
     loss = functools.partial(score_matching.denoising_over_scales, sigmas=TAUGHT)
-    train(network, loss, n_steps, data=density, generator=generator)
+    train(network, loss, 2_500, data=PLANE, generator=generator)
     return network.requires_grad_(False)
-
-
-learned = functools.cache(trained)
 
 
 # The field and its weight (fig-noise-field, fig-noise-weights).
@@ -92,7 +90,7 @@ def _moons():
             copies[step] = copy.deepcopy(network)
 
     loss = functools.partial(score_matching.denoising_over_scales, sigmas=(2.5, 0.04))
-    train(network, loss, FIELD_STEPS[-1], data=MOONS, batch_size=256, lr=0.02, generator=generator, callback=look)
+    train(network, loss, FIELD_STEPS[-1], data=MOONS, batch_size=128, lr=0.02, generator=generator, callback=look)
     errors = {
         step: [_divergence(MOONS, functools.partial(model, sigma=sigma), sigma) for sigma in FIELD_NOISES]
         for step, model in copies.items()
@@ -159,7 +157,7 @@ def weighed(weight: str, divided: bool = True, seed: int = 1) -> list[float]:
     def loss(_, x, generator):
         return score_matching.denoising_over_scales(model, x, TAUGHT, weight=WEIGHTS[weight], generator=generator)
 
-    train(network, loss, 500, data=PLANE, lr=0.01, generator=generator)
+    train(network, loss, 500, data=PLANE, batch_size=256, lr=0.01, generator=generator)
     return [
         _divergence(PLANE, lambda x, s=sigma: model(x, torch.full((len(x),), s)), sigma)
         for sigma in WEIGHT_SCALES.tolist()
@@ -356,7 +354,7 @@ def samplers(sampler: str = "annealed Langevin", score: str = "exact", sigma_max
         axes.set_xticks([20, 100, 400], ["20", "100", "400"])
         axes.minorticks_off()
     plots.label(ax, 0, 1.03, sampler, plots.ESTIMATE, ha="left", va="baseline", transform=ax.transAxes)
-    words = f"dotted, the start kept: {_kept(sigma_max):.4f}"
+    words = f"dotted: start kept, {_kept(sigma_max):.4f}"
     plots.label(ax, 0.98, 0.03, words, ha="right", transform=ax.transAxes)
     plots.label(side, 0, 1.03, "the others", plots.MUTED, ha="left", va="baseline", transform=side.transAxes)
     return figure
@@ -447,9 +445,9 @@ def _fit(noise_std):
 
 
 @functools.cache
-def _lifted(steps, score):
+def _lifted(steps, field):
     """400 points of p_σ at the last rung, their known log-density, where the flow takes them, and the integral."""
-    field, tops = {"exact": PLANE.smoothed_score, "learned": learned(PLANE)}[score], []
+    tops = []
     x = PLANE.smoothed(ENDS[1]).sample(400, seeded(3))
     prior = SimpleNamespace(log_prob=lambda top: tops.append(top) or torch.zeros(len(top)))
     change = diffusion.log_likelihood(field, x, diffusion.ladder(*ENDS, steps + 1), prior)
@@ -457,9 +455,15 @@ def _lifted(steps, score):
 
 
 @plots.styled
-def likelihood(steps: int = 20, score: str = "learned", prior: str = "exact") -> Figure:
-    """The flow's log-likelihood of points against their known log-density, and its error against their place."""
-    x, known, top, change = _lifted(steps, score)
+def likelihood(
+    steps: int = 20, score: str = "learned", prior: str = "exact", network: NoiseConditionalNetwork | None = None
+) -> Figure:
+    """The flow's log-likelihood of points against their known log-density, and its error against their place.
+
+    The learned score is that of ``network``, which is taught anew where none is given.
+    """
+    field = PLANE.smoothed_score if score == "exact" else network or _learned()
+    x, known, top, change = _lifted(steps, field)
     log_prob = {
         "exact": PLANE.smoothed(ENDS[0]).log_prob,
         "white noise": GaussianMixture([[0.0, 0.0]], ENDS[0]).log_prob,
