@@ -50,7 +50,7 @@ def _learned() -> NoiseConditionalNetwork:
     generator = seeded(1)
     network = NoiseConditionalNetwork(2, width=64, generator=generator)
     loss = functools.partial(score_matching.denoising_over_scales, sigmas=TAUGHT)
-    train(network, loss, 2_500, data=PLANE, generator=generator)
+    train(network, loss, 3_000, data=PLANE, generator=generator)
     return network.requires_grad_(False)
 
 
