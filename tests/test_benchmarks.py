@@ -34,7 +34,7 @@ def test_ratios_are_taken_turn_by_turn(timing):
     assert timing.ratios(seconds) == {"peer": [4.0, 3.0, 4.0]}
 
 
-@pytest.mark.parametrize("name", ["langevin", "kernel_density", "training", "frames", "book"])
+@pytest.mark.parametrize("name", ["langevin", "kernel_density", "training", "diffusion", "frames", "book"])
 def test_page_has_every_result(name):
     assert (BENCHMARKS / "results" / f"{name}.md").read_text().startswith("|")
     assert json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())["when"]
