@@ -30,14 +30,14 @@ __all__ = [
     "WEIGHTS",
     "WEIGHT_SCALES",
     "field",
-    "unlearned",
     "weighed",
+    "unlearned",
     "weights",
     "ladder",
     "samplers",
+    "sigma_at",
     "paths",
     "likelihood",
-    "sigma_at",
 ]
 
 ENDS = 4.0, 0.05  # of the ladder: the distance of the two modes, and a quarter of the narrower one
