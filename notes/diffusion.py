@@ -399,7 +399,7 @@ def log_likelihood(
 
     .. math::
 
-       \log p_{\sigma_L}(x) = {} &\log p_{\sigma_1}\bigl(x(\sigma_1)\bigr) \\
+       &\log p_{\sigma_L}(x) = \log p_{\sigma_1}\bigl(x(\sigma_1)\bigr) \\
        &- \int_{\sigma_L}^{\sigma_1} \sigma\, \nabla \cdot s(x(\sigma), \sigma)\, d\sigma
 
     along the flow that leads up from x, by Heun's method. With the exact score and prior it is the log-density of p_σ
