@@ -116,6 +116,13 @@ def one_a_row(name: str, value: Any, x: Tensor) -> Tensor:
     return value
 
 
+def noise_std(name: str, value: Any, x: Tensor) -> float | Tensor:
+    """A positive number that the dtype of x can hold, or one a row of x as a column."""
+    if getattr(value, "ndim", 0) == 0:
+        return representable(name, positive(name, value), x)
+    return one_a_row(name, value, x)[:, None]
+
+
 @contextlib.contextmanager
 def names_inference(name: str) -> Iterator[None]:
     """What PyTorch says of tensors made in inference mode, said of the function named: its points are none."""

@@ -377,11 +377,7 @@ def probability_flow(
     run = _Run(score, x0, sigmas, len(sigmas) - 1, None, record_every)
 
     def step(k, x):
-        sigma, below = sigmas[k], sigmas[k + 1]
-        slope = run.score(x, sigma)
-        ahead = run.moved(x, slope, sigma * (sigma - below))
-        half = 0.5 * (sigma - below)
-        return run.moved(run.moved(x, slope, half * sigma), run.score(ahead, below), half * below)
+        return run.heun(x, sigmas[k], sigmas[k + 1], lambda x, sigma: (run.score(x, sigma), 0.0))[0]
 
     return run.through(step, lambda k: sigmas[k])
 
@@ -468,13 +464,9 @@ def log_likelihood(
 
     def step(k, x):
         nonlocal integral
-        sigma, above = sigmas[k], sigmas[k + 1]
-        half = 0.5 * (above - sigma)
-        slope, divergence = run.score_with_divergence(x, sigma, directions)
-        ahead, midway = run.moved(x, slope, -2 * half * sigma), run.moved(x, slope, -half * sigma)
-        slope_ahead, divergence_ahead = run.score_with_divergence(ahead, above, directions)
-        integral = integral + half * (sigma * divergence.double() + above * divergence_ahead.double())
-        return run.moved(midway, slope_ahead, -half * above)
+        x, gain = run.heun(x, sigmas[k], sigmas[k + 1], lambda x, s: run.score_with_divergence(x, s, directions))
+        integral = integral + gain
+        return x
 
     with torch.no_grad():
         top = run.through(step, lambda k: sigmas[k])
@@ -518,7 +510,7 @@ class _Run:
         return check.same_shape("score", self._score(x.to(self.dtype, copy=True), sigma), x)
 
     def score_with_divergence(self, x, sigma, directions):
-        """The score and its divergence: (n,), or one for each random direction, (k, n)."""
+        """The score and its divergence, in float64: (n,), or one for each random direction, (k, n)."""
         with torch.inference_mode(False), torch.enable_grad(), check.names_inference("score"):
             x = x.clone().requires_grad_()
             score = self.score(x, sigma)
@@ -532,7 +524,7 @@ class _Run:
                 divergence = sum(slopes(column.sum())[:, i] for i, column in enumerate(score.unbind(1)))
             else:
                 divergence = torch.stack([(v * slopes((v * score).sum())).sum(1) for v in directions.clone()])
-        return score.detach(), divergence.detach()
+        return score.detach(), divergence.detach().double()
 
     def moved(self, x, score, length, noise_std=0.0):
         """x + length · score + noise_std · z, in the wider dtype of both."""
@@ -545,6 +537,17 @@ class _Run:
     def langevin(self, x, sigma, ratio):
         """A Langevin step on p_σ, with α = ratio · σ²."""
         return self.moved(x, self.score(x, sigma), 0.5 * ratio * sigma * sigma, math.sqrt(ratio) * sigma)
+
+    def heun(self, x, here, there, evaluate):
+        """A step of the flow dx/dσ = −σ s between two noises, and what the integral of σ ∇·s over σ gains on it.
+
+        ``evaluate`` gives the score and its divergence, or anything in its place.
+        """
+        half = 0.5 * (here - there)
+        slope, first = evaluate(x, here)
+        ahead, midway = self.moved(x, slope, 2 * half * here), self.moved(x, slope, half * here)
+        slope, second = evaluate(ahead, there)
+        return self.moved(midway, slope, half * there), -half * (here * first + there * second)
 
     def through(self, step, sigma_at):
         """The last state; or the path."""

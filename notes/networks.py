@@ -176,11 +176,7 @@ class NoiseConditionalNetwork(torch.nn.Module):
         ValueError: sigma must be a number or have shape (3,), got (2,)
         """
         _in_dtype_of(self, x)
-        sigma = (
-            check.one_a_row("sigma", sigma, x)[:, None]
-            if getattr(sigma, "ndim", 0)
-            else x.new_tensor([[check.representable("sigma", check.positive("sigma", sigma), x)]])
-        )
+        sigma = torch.as_tensor(check.noise_std("sigma", sigma, x), dtype=x.dtype, device=x.device).reshape(-1, 1)
         with one_thread(self._work(len(x))):
             log = sigma.log()
             angles = torch.cat([0.5 * 2**k * log for k in range(_WAVES)], 1)

@@ -152,7 +152,7 @@ def denoising(model: Field, x: Tensor, sigma: float | Tensor, *, generator: torc
     """
     x = _points("x", x)
     noise = _noise(x, generator)
-    sigma = _noise_std(sigma, noise)
+    sigma = check.noise_std("sigma", sigma, noise)
     with one_thread(noise.numel()):
         noisy, target = (x + sigma * noise).to(x.dtype), -noise / sigma
     return 0.5 * _squared_distance(_field("model", model, noisy), target)
@@ -574,13 +574,6 @@ def _field(name, field, x):
 def _wide(x):
     """At least in float32: in half precision squares overflow and sums are lost."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def _noise_std(sigma, x):
-    """A number, or one a row of x as a column."""
-    if getattr(sigma, "ndim", 0) == 0:
-        return check.representable("sigma", check.positive("sigma", sigma), x)
-    return check.one_a_row("sigma", sigma, x)[:, None]
 
 
 def _ends(sigmas, x):

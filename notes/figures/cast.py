@@ -20,6 +20,7 @@ __all__ = [
     "simplex",
     "watershed",
     "share_left",
+    "share_below",
     "line_axes",
     "arrow_field",
 ]
@@ -66,6 +67,11 @@ def watershed(density: GaussianMixture) -> float:
 def share_left(density: GaussianMixture) -> float:
     """The share of LINE or PLANE that its left mode holds."""
     return density.weights[density.means[:, 0].argmin()].item()
+
+
+def share_below(law: GaussianMixture, x: torch.Tensor) -> torch.Tensor:
+    """The distribution function of a law on the line. (n,) → (n,)"""
+    return (law.weights * torch.special.ndtr((x[:, None] - law.means[:, 0]) / law.stds)).sum(1)
 
 
 def line_axes(ax: Axes, **settings: Any) -> None:

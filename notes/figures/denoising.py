@@ -10,7 +10,19 @@ from matplotlib.figure import Figure
 
 from notes import langevin as walks
 from notes import plots, score_matching
-from notes.figures.cast import EXTENT, LINE, MOONS, NORMAL, PLANE, arrow_field, line_axes, seeded, watershed
+from notes.diffusion import annealed_langevin
+from notes.figures.cast import (
+    EXTENT,
+    LINE,
+    MOONS,
+    NORMAL,
+    PLANE,
+    arrow_field,
+    line_axes,
+    seeded,
+    share_below,
+    watershed,
+)
 from notes.mixtures import GaussianMixture, kernel_density
 from notes.networks import ScoreNetwork
 from notes.training import train
@@ -510,11 +522,10 @@ def _annealed():
     x0 = torch.randn(2000, 2, generator=seeded(1))
     generator = seeded(2)
     plain = walks.langevin(PLANE.score, x0, 0.001, LEVELS * STEPS_A_LEVEL, generator=generator, record_every=EVERY)
-    path = [x0]
-    for scale in SCALES:
-        score, step_size = PLANE.smoothed(scale).score, 0.1 * scale**2
-        path += walks.langevin(score, path[-1], step_size, STEPS_A_LEVEL, generator=generator, record_every=EVERY)[1:]
-    return plain, torch.stack(path)
+    epsilon = 0.2 * SCALES[-1] ** 2
+    return plain, annealed_langevin(
+        PLANE.smoothed_score, x0, SCALES, epsilon, STEPS_A_LEVEL, generator=generator, record_every=EVERY
+    )
 
 
 def _left(x):
@@ -545,8 +556,7 @@ def annealed(level: float = 20) -> Figure:
         ax.set_xlabel(words, color=plots.CONTRAST if walk is plain else plots.ESTIMATE)
     side, levels = axes["shares"], np.arange(len(path)) * EVERY / STEPS_A_LEVEL
     divide = round(watershed(PLANE), 1)
-    laws = [PLANE.smoothed(scale) for scale in SCALES]
-    exact = [(law.weights * torch.special.ndtr((divide - law.means[:, 0]) / law.stds)).sum() for law in laws]
+    exact = [share_below(PLANE.smoothed(scale), torch.tensor([divide])).sum() for scale in SCALES]
     side.plot(np.arange(1, LEVELS + 1), exact, color=plots.TRUTH, **plots.DOTTED)
     for walk, color in ((plain, plots.CONTRAST), (path, plots.ESTIMATE)):
         shares = _left(walk)

@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from notes import diffusion, plots, score_matching
-from notes.figures.cast import LINE, MOONS, PLANE, arrow_field, seeded, share_left, watershed
+from notes.figures.cast import LINE, MOONS, PLANE, arrow_field, seeded, share_below, share_left, watershed
 from notes.mixtures import GaussianMixture, kernel_density
 from notes.networks import NoiseConditionalNetwork
 from notes.training import train
@@ -44,14 +44,27 @@ ENDS = 4.0, 0.05  # of the ladder: the distance of the two modes, and a quarter 
 TAUGHT = 5.0, 0.04  # the ends in training, a little beyond: a network is least sure at the ends of what it has seen
 
 
-@functools.cache
-def _learned() -> NoiseConditionalNetwork:
-    """The field of two arguments that the chapter learns of PLANE, at all noise scales between the ends TAUGHT."""
+def _taught(density, ends, n_steps):
+    """A small field of two arguments, learned of a law at all noise scales between two ends."""
     generator = seeded(1)
-    network = NoiseConditionalNetwork(2, width=64, generator=generator)
-    loss = functools.partial(score_matching.denoising_over_scales, sigmas=TAUGHT)
-    train(network, loss, 3_000, data=PLANE, generator=generator)
+    network = NoiseConditionalNetwork(density.dim, width=64, generator=generator)
+    loss = functools.partial(score_matching.denoising_over_scales, sigmas=ends)
+    train(network, loss, n_steps, data=density, generator=generator)
     return network.requires_grad_(False)
+
+
+@functools.cache
+def _learned():
+    """The field that the chapter learns."""
+    return _taught(PLANE, TAUGHT, 3_000)
+
+
+def _moments(density, sigma):
+    """The mean and the covariance of p_σ."""
+    mean = density.weights @ density.means
+    offsets = density.means - mean
+    within = density.weights @ density.stds.square() + sigma**2
+    return mean, offsets.T @ (density.weights[:, None] * offsets) + within * torch.eye(density.dim)
 
 
 # The field and its weight (fig-noise-field, fig-noise-weights).
@@ -63,10 +76,7 @@ _AROUND = (-2.4, 2.4, -1.9, 1.9)
 
 def _straight(density, sigma):
     """The affine field of p_σ: the score of the Gaussian with its mean and covariance."""
-    mean = density.weights @ density.means
-    offsets = density.means - mean
-    within = density.weights @ density.stds.square() + sigma**2
-    covariance = offsets.T @ (density.weights[:, None] * offsets) + within * torch.eye(density.dim)
+    mean, covariance = _moments(density, sigma)
     return lambda x: -torch.linalg.solve(covariance, (x - mean).T).T
 
 
@@ -268,11 +278,7 @@ PARTICLES = 16_000
 @functools.cache
 def _learned_to_20():
     """A field learned of LINE for σ from 20 down, and the nodes at which it is tabulated, for points over √(1 + σ²)."""
-    generator = seeded(1)
-    network = NoiseConditionalNetwork(1, width=64, generator=generator)
-    loss = functools.partial(score_matching.denoising_over_scales, sigmas=(TOPS[-1], ENDS[1]))
-    train(network, loss, 1_500, data=LINE, generator=generator)
-    return network.requires_grad_(False), torch.linspace(-6, 6, 601)
+    return _taught(LINE, (TOPS[-1], ENDS[1]), 1_500), torch.linspace(-6, 6, 601)
 
 
 def _tabulated(x, sigma):
@@ -328,9 +334,8 @@ def _share_and_spread(sampler, score, top):
 @functools.cache
 def _kept(top):
     """The share on the left of what the exact flow makes of σ₁z: it keeps every quantile where it is."""
-    law = LINE.smoothed(top)
     at = torch.linspace(-2 * top, 2 * top, 40_001, dtype=torch.float64)
-    below = (law.weights * torch.special.ndtr((at[:, None] - law.means[:, 0]) / law.stds)).sum(1)
+    below = share_below(LINE.smoothed(top), at)
     return torch.special.ndtr(at[(below - share_left(LINE)).abs().argmin()] / top).item()
 
 
@@ -378,10 +383,9 @@ def _rungs():
 @functools.cache
 def _descent(eta):
     """2 000 particles of LINE, evenly spread over p_σ at the first rung, and their paths by flow or diffusion."""
-    n, top = 2_000, LINE.smoothed(ENDS[0])
-    grid = torch.linspace(-25, 25, 50_001, dtype=torch.float64)[:, None]
-    below = (top.weights * torch.special.ndtr((grid - top.means.T) / top.stds)).sum(1)
-    x0 = grid[torch.searchsorted(below, (torch.arange(n, dtype=torch.float64) + 0.5) / n)]
+    n, grid = 2_000, torch.linspace(-25, 25, 50_001, dtype=torch.float64)
+    below = share_below(LINE.smoothed(ENDS[0]), grid)
+    x0 = grid[torch.searchsorted(below, (torch.arange(n, dtype=torch.float64) + 0.5) / n), None]
     if eta == 0:
         path = diffusion.probability_flow(LINE.smoothed_score, x0, _rungs(), record_every=1)
     else:
@@ -434,16 +438,6 @@ STEPS = [5, 10, 20, 50, 100, 200]
 PRIORS = {"the exact p": "exact", "N(0, σ₁²)": "white noise", "a Gaussian fit": "fit"}
 
 
-def _fit(noise_std):
-    """log N(x; μ, Σ + σ²I), μ and Σ the mean and the covariance of PLANE: (n, 2) → (n,)."""
-    weights, means = PLANE.weights[:, None], PLANE.means
-    mean = (weights * means).sum(0)
-    away = means - mean
-    within = (weights * PLANE.stds[:, None] ** 2).sum() + noise_std**2
-    covariance = (weights * away).T @ away + within * torch.eye(2)
-    return torch.distributions.MultivariateNormal(mean, covariance).log_prob
-
-
 @functools.cache
 def _lifted(steps, field):
     """400 points of p_σ at the last rung, their known log-density, where the flow takes them, and the integral."""
@@ -467,7 +461,7 @@ def likelihood(
     log_prob = {
         "exact": PLANE.smoothed(ENDS[0]).log_prob,
         "white noise": GaussianMixture([[0.0, 0.0]], ENDS[0]).log_prob,
-        "fit": _fit(ENDS[0]),
+        "fit": torch.distributions.MultivariateNormal(*_moments(PLANE, ENDS[0])).log_prob,
     }[prior]
     found = log_prob(top) + change
     error = found - known
