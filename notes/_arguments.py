@@ -69,6 +69,21 @@ def even_grid(name: str, grid: Any) -> Tensor:
     return grid
 
 
+def places(name: str, value: Any, dim: int) -> Tensor:
+    """Some of the coordinates of a point in d dimensions, not all, each once."""
+    try:
+        chosen = torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{name} must be whole numbers, got {type(value).__name__}") from error
+    if chosen.numel() and (chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool):
+        raise TypeError(f"{name} must be whole numbers, got {chosen.dtype}")
+    if chosen.ndim != 1 or not 0 < len(chosen) < dim or len(chosen.unique()) < len(chosen):
+        raise ValueError(f"{name} must be 1 to {dim - 1} different coordinates, got {chosen.tolist()}")
+    if chosen.min() < 0 or chosen.max() >= dim:
+        raise ValueError(f"{name} must lie from 0 to {dim - 1}, got {chosen.tolist()}")
+    return chosen.long()
+
+
 def function(name: str, value: Any) -> None:
     if not callable(value):
         raise TypeError(f"{name} must be a function, got {type(value).__name__}")

@@ -26,6 +26,8 @@ __all__ = [
     "reverse_diffusion",
     "probability_flow",
     "log_likelihood",
+    "denoised",
+    "guided",
 ]
 
 _Score = Callable[[Tensor, float], Tensor]
@@ -481,6 +483,108 @@ def log_likelihood(
         mean = integral.mean(0)
         variance = (integral - mean).square().sum(0) / (n_projections - 1)
         return (at_top - mean).to(wide), (variance / n_projections).sqrt().to(wide)
+
+
+@torch.no_grad()
+def denoised(score: _Score, x: Tensor, sigma: float) -> Tensor:
+    r"""The mean of the clean points that the noisy ones come from: Tweedie's formula.
+
+    .. math:: D(x, \sigma) = x + \sigma^2 s(x, \sigma) = \mathbb{E}[x' \mid x]
+
+    for x = x′ + σz and the score of p_σ; with the score of another law it is the best guess under that law.
+
+    Parameters
+    ----------
+    score : callable
+        (n, d) and σ, a number → (n, d).
+    x : (n, d) Tensor
+        Noisy points.
+    sigma : float
+        σ > 0 in units of x.
+
+    Returns
+    -------
+    (n, d) Tensor
+        The guesses.
+
+    Raises
+    ------
+    ValueError
+        Bad input, by name; a score that returns another shape.
+    TypeError
+        Input of another kind, by name.
+
+    References
+    ----------
+    Robbins (1956), who has it from Tweedie; Miyasawa (1961).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from notes.diffusion import denoised
+    >>> from notes.mixtures import GaussianMixture
+    >>> p = GaussianMixture([[0.0]], 1.0)
+    >>> denoised(p.smoothed_score, torch.tensor([[3.0]]), 1.0)
+    tensor([[1.5000]])
+    """
+    check.function("score", score)
+    sigma = check.representable("sigma", check.positive("sigma", sigma), check.points("x", x))
+    return x + sigma**2 * check.same_shape("score", score(x, sigma), x)
+
+
+def guided(model: Callable[[Tensor, float, Tensor], Tensor], label: Tensor, strength: float) -> _Score:
+    r"""The score of a field that knows labels, pushed towards a label and away from none: guidance.
+
+    .. math:: (1 + w)\, s(x, \sigma, \text{label}) - w\, s(x, \sigma)
+
+    At w = 0 it is the score given the label. Above, it is the score of
+    :math:`p_\sigma(x)\, p_\sigma(\text{label} \mid x)^{1 + w}` at each σ, and these are not the laws of one p with
+    noise on it, so that samples are more typical than the data, and less varied.
+
+    Parameters
+    ----------
+    model : callable
+        (n, d), σ, a number, and labels (n,), −1 for none → (n, d), as :class:`~notes.networks.ImageNetwork`.
+    label : (n,) Tensor
+        Whole numbers, one a point.
+    strength : float
+        w ≥ 0.
+
+    Returns
+    -------
+    callable
+        (n, d) and σ, a number → (n, d), for a sampler of n points.
+
+    Raises
+    ------
+    ValueError
+        A negative strength.
+    TypeError
+        Input of another kind, by name.
+
+    References
+    ----------
+    Ho & Salimans (2022), https://arxiv.org/abs/2207.12598, whose w this is.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from notes.diffusion import guided
+    >>> towards = lambda x, sigma, label: label[:, None] - x
+    >>> score = guided(towards, torch.tensor([4]), 0.5)
+    >>> score(torch.zeros(1, 1), 1.0)
+    tensor([[6.5000]])
+    """
+    check.function("model", model)
+    strength = check.non_negative("strength", strength)
+
+    def score(x, sigma):
+        told = model(x, sigma, label)
+        if strength == 0:
+            return told
+        return (1 + strength) * told - strength * model(x, sigma, torch.full_like(label, -1))
+
+    return score
 
 
 class _Run:

@@ -1,6 +1,7 @@
 """What every picture of the book is made of: a canvas in one style, and densities, fields and particles on it."""
 
 import functools
+import math
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ __all__ = [
     "curve",
     "arrow",
     "label",
+    "pictures",
 ]
 
 Extent = tuple[float, float, float, float]  # left, right, bottom, top
@@ -472,3 +474,56 @@ def label(ax: Axes, x: float, y: float, text: str, color: str = TRUTH, **kwargs:
     the estimate #0072B2
     """
     ax.text(x, y, text, color=color, **{"ha": "center", "va": "bottom", "linespacing": 1.25, **kwargs})
+
+
+def pictures(
+    ax: Axes,
+    images: torch.Tensor,
+    *,
+    rows: Sequence[str] = (),
+    below: Sequence[str] | None = None,
+    limits: tuple[float, float] = (-1.0, 1.0),
+) -> None:
+    """Square images in rows and columns on one pair of axes: dark ink on white, words beside the rows and below images.
+
+    Parameters
+    ----------
+    ax : Axes
+    images : (r, c, d) or (r, c, side, side) Tensor
+        r rows of c images.
+    rows : sequence of str
+        The names of the rows, on their left.
+    below : sequence of str, optional
+        Words below the columns.
+    limits : tuple of float
+        What is white and what is black.
+
+    Raises
+    ------
+    ValueError
+        Images that are not square.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from notes.plots import canvas, pictures
+    >>> figure, ax = canvas(height=2)
+    >>> pictures(ax, torch.zeros(2, 5, 64), rows=["noisy", "denoised"])
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['noisy', 'denoised']
+    """
+    count, columns = images.shape[:2]
+    side = math.isqrt(images[0, 0].numel())
+    if images.ndim not in (3, 4) or images[0, 0].numel() != side**2 or (images.ndim == 4 and images.shape[2] != side):
+        raise ValueError(f"images must be square, (r, c, d) or (r, c, side, side), got shape {tuple(images.shape)}")
+    gap = max(1, side // 8)
+    tiles = images.detach().reshape(count, columns, side, side).double()
+    sheet = torch.full((count, side + gap, columns, side + gap), torch.nan, dtype=torch.float64)
+    sheet[:, :side, :, :side] = tiles.permute(0, 2, 1, 3)
+    sheet = sheet.reshape(count * (side + gap), columns * (side + gap))[:-gap, :-gap]
+    ax.imshow(sheet.numpy(), cmap="Greys", vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    middle = (side - 1) / 2
+    ax.set_yticks([middle + k * (side + gap) for k in range(len(rows))], rows)
+    ax.set_xticks([middle + k * (side + gap) for k in range(len(below or ()))], below or ())
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)

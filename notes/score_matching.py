@@ -27,6 +27,7 @@ __all__ = [
     "explicit",
     "denoising",
     "denoising_over_scales",
+    "denoising_with_labels",
     "implicit",
     "sliced",
     "fisher_divergence",
@@ -242,6 +243,79 @@ def denoising_over_scales(
     with one_thread(noise.numel()):
         # Each factor under the square: σ² alone may leave the numbers of the dtype.
         return 0.5 * (root[:, None] * (field - target)).square().sum(1).mean()
+
+
+def denoising_with_labels(
+    model: Callable[[Tensor, Tensor, Tensor], Tensor],
+    rows: Tensor,
+    sigmas: Sequence[float] | Tensor,
+    *,
+    unlabelled: float = 0.1,
+    weight: Callable[[Tensor], Tensor] = torch.square,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""The loss :func:`denoising_over_scales` of a field that is told a label, and now and then is not.
+
+    The minimiser is the score of the law of x′ + σz given the label, and without one that of all labels together: the
+    two fields that guidance needs, in one network.
+
+    Parameters
+    ----------
+    model : callable
+        The field s_θ, (m, d), (m,) and (m,) → (m, d): points, the σ and the label of each, −1 for no label.
+    rows : (n, d + 1) Tensor
+        The clean points x′, and in the last column their labels, whole numbers from 0 on.
+    sigmas, weight, generator : as in :func:`denoising_over_scales`
+        The generator decides whose labels are left out, too.
+    unlabelled : float
+        The share of points whose label is left out, from 0 to 1.
+
+    Returns
+    -------
+    Tensor
+        The loss, 0-dim, a pure number with λ = σ².
+
+    Raises
+    ------
+    ValueError
+        Bad input, by name; a field of another shape; a weight that is negative or not finite.
+    TypeError
+        Input of another kind, by name.
+
+    References
+    ----------
+    Ho & Salimans (2022), https://arxiv.org/abs/2207.12598.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from notes.networks import ImageNetwork
+    >>> from notes.score_matching import denoising_with_labels
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> images = torch.zeros(5, 64)
+    >>> label = torch.tensor([0, 1, 2, 3, 4])
+    >>> model = ImageNetwork(torch.zeros(64), 0.5, n_labels=5, generator=generator)
+    >>> rows = torch.cat([images, label[:, None]], 1)
+    >>> denoising_with_labels(model, rows, [4.0, 0.05], generator=generator).shape
+    torch.Size([])
+    """
+    check.function("model", model)
+    rows = _points("rows", rows)
+    if rows.shape[1] < 2:
+        raise ValueError(f"rows must have shape (n, d + 1), labels in the last column, got {tuple(rows.shape)}")
+    x, label = rows[:, :-1].contiguous(), rows[:, -1].long()
+    if not torch.equal(label.to(rows), rows[:, -1]) or label.min() < 0:
+        raise ValueError("rows must have whole numbers from 0 on in the last column, the labels")
+    if not 0 <= check.real("unlabelled", unlabelled) <= 1:
+        raise ValueError(f"unlabelled must lie between 0 and 1, got {unlabelled}")
+    check.on_device(generator, rows.device)
+    told = torch.rand(len(rows), generator=generator, dtype=torch.float64, device=rows.device) >= unlabelled
+    label = label.where(told, -1).repeat(2)  # as the noises are used twice
+
+    def field(x, sigma):
+        return model(x, sigma, label)
+
+    return denoising_over_scales(field, x, sigmas, weight=weight, generator=generator)
 
 
 def implicit(model: Field, x: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

@@ -22,6 +22,7 @@ SOURCES = {
     for path in sorted(FOLDER.rglob("*.py"))
 }
 MATHEMATICS = ["mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "diffusion"]
+MATHEMATICS += ["full_covariance", "images", "inpainting"]
 MATHEMATICS = {f"notes.{name}" for name in MATHEMATICS}
 BOOK = {f"notes.{name}" for name in ("explore", "claims")} | {name for name in SOURCES if name.startswith("notes.site")}
 
