@@ -61,8 +61,8 @@ def version(name):
 
 
 if version("notes") != {version!r} or not all(map(version, others)):
-    beside = f"./{{wheel}}[figures]" if os.path.exists(wheel) else ""
-    source = beside or (address and f"notes[figures] @ {{address}}")
+    beside = f"./{{wheel}}[figures,images]" if os.path.exists(wheel) else ""
+    source = beside or (address and f"notes[figures,images] @ {{address}}")
     hosted = {{"BINDER_SERVICE_HOST", "COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"}} & {{*os.environ}}
     if not source:
         raise ImportError(f"put {{wheel}} beside this notebook, and run this cell again")

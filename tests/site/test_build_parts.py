@@ -192,7 +192,7 @@ def fake(monkeypatch):
     return fake
 
 
-def test_each_chapter_runs_once_those_with_most_figures_first(book, fake, monkeypatch):
+def test_each_chapter_runs_once_those_with_most_code_first(book, fake, monkeypatch):
     stdout = leaving(monkeypatch)
     for name, figures in [("a", 0), ("b", 3), ("c", 1)]:
         add(book, name, *["explore(f)"] * figures, "1 + 1")
