@@ -191,7 +191,7 @@ def test_docstrings_have_the_form_that_sphinx_reads(name):
                 assert all(re.fullmatch(r"[\w, ]+ : .+", head) for head in heads), full
         if "Parameters" in said and not isinstance(node, ast.ClassDef):
             arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
-            names = [each.arg for each in arguments if each.arg != "self"]
+            names = [each.arg for each in arguments if each.arg not in ("self", "cls")]
             heads = [line.partition(" : ")[0] for line in said["Parameters"] if line and not line.startswith(" ")]
             assert ", ".join(heads).split(", ") == names, full
 
