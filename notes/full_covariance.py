@@ -303,7 +303,7 @@ class FullCovarianceMixture:
         whole = FullCovarianceMixture(self.means[:, order], self.covariances[:, order[:, None], order], self.weights)
         seen = FullCovarianceMixture(whole.means[:, :m], whole.covariances[:, :m, :m], self.weights)
         evidence = seen._by_blocks(values[None], lambda top, terms, white, roots: terms.T)[0]
-        if not torch.isfinite(evidence).all():
+        if not evidence.max() > 0:  # so far out that squares of distances overflow
             raise ValueError(f"values must be closer to the means, got one of size {values.abs().max():.3g}")
         # The root of C, known coordinates first, is ((C_oo's, 0), (C_ho times its inverse, that of the hidden part)).
         white = torch.linalg.solve_triangular(whole._roots[:, :m, :m], (values - seen.means)[:, :, None], upper=False)
