@@ -384,13 +384,14 @@ def _one_hot(label, n_labels, x):
     known = x.new_zeros(len(x), n_labels)
     if label is None:
         return known
-    if check.labels("label", label).shape != x.shape[:1]:
+    label = check.labels("label", label).long()
+    if label.shape != x.shape[:1]:
         raise ValueError(f"label must have shape ({len(x)},), got {tuple(label.shape)}")
     for end in (label.min(), label.max()) if len(label) else ():
         if not -1 <= end < n_labels:
             raise ValueError(f"label must lie from -1 to {n_labels - 1}, got {end}")
     rows = (label >= 0).nonzero()[:, 0]
-    known[rows, label[rows].long()] = 1
+    known[rows, label[rows]] = 1
     return known
 
 
