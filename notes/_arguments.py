@@ -1,6 +1,7 @@
 """What every public function refuses: bad tensors, by the argument's name, before any work is done."""
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,18 +70,32 @@ def even_grid(name: str, grid: Any) -> Tensor:
     return grid
 
 
-def places(name: str, value: Any, dim: int) -> Tensor:
-    """Some of the coordinates of a point in d dimensions, not all, each once."""
+def labels(name: str, value: Any) -> Tensor:
+    """Whole numbers, one a point: (n,)."""
+    whole = isinstance(value, Tensor) and not (value.is_floating_point() or value.is_complex())
+    if not whole or value.dtype == torch.bool:
+        kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{name} must be a tensor of whole numbers, got {kind}")
+    if value.ndim != 1:
+        raise ValueError(f"{name} must have shape (n,), got {tuple(value.shape)}")
+    return value
+
+
+def places(name: str, value: Any, dim: int | None = None) -> Tensor:
+    """Some of the coordinates of a point, each once, and not all of its d dimensions where d is known."""
     try:
         chosen = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be whole numbers, got {type(value).__name__}") from error
     if chosen.numel() and (chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool):
         raise TypeError(f"{name} must be whole numbers, got {chosen.dtype}")
-    if chosen.ndim != 1 or not 0 < len(chosen) < dim or len(chosen.unique()) < len(chosen):
-        raise ValueError(f"{name} must be 1 to {dim - 1} different coordinates, got {chosen.tolist()}")
-    if chosen.min() < 0 or chosen.max() >= dim:
-        raise ValueError(f"{name} must lie from 0 to {dim - 1}, got {chosen.tolist()}")
+    if chosen.ndim != 1 or len(chosen) == 0 or len(chosen.unique()) < len(chosen):
+        raise ValueError(f"{name} must be one or more different coordinates, got {chosen.tolist()}")
+    most = math.inf if dim is None else dim - 1
+    if chosen.min() < 0 or chosen.max() > most:
+        raise ValueError(f"{name} must lie from 0 to {'d − 1' if dim is None else most}, got {chosen.tolist()}")
+    if len(chosen) > most:
+        raise ValueError(f"{name} must leave a coordinate of {dim} unknown, got {chosen.tolist()}")
     return chosen.long()
 
 

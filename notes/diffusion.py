@@ -529,7 +529,8 @@ def denoised(score: _Score, x: Tensor, sigma: float) -> Tensor:
     """
     check.function("score", score)
     sigma = check.representable("sigma", check.positive("sigma", sigma), check.points("x", x))
-    return x + sigma**2 * check.same_shape("score", score(x, sigma), x)
+    scaled = sigma * check.same_shape("score", score(x.clone(), sigma), x)
+    return x + sigma * scaled  # σ² may be no number of the dtype
 
 
 def guided(model: Callable[[Tensor, float, Tensor], Tensor], label: Tensor, strength: float) -> _Score:
@@ -546,7 +547,7 @@ def guided(model: Callable[[Tensor, float, Tensor], Tensor], label: Tensor, stre
     model : callable
         (n, d), σ, a number, and labels (n,), −1 for none → (n, d), as :class:`~notes.networks.ImageNetwork`.
     label : (n,) Tensor
-        Whole numbers, one a point.
+        Whole numbers, one a point, as they are now.
     strength : float
         w ≥ 0.
 
@@ -558,7 +559,8 @@ def guided(model: Callable[[Tensor, float, Tensor], Tensor], label: Tensor, stre
     Raises
     ------
     ValueError
-        A negative strength.
+        A negative strength; labels of another shape, here or of another number than the points have, there; a field
+        of another shape.
     TypeError
         Input of another kind, by name.
 
@@ -576,13 +578,18 @@ def guided(model: Callable[[Tensor, float, Tensor], Tensor], label: Tensor, stre
     tensor([[6.5000]])
     """
     check.function("model", model)
+    label = check.labels("label", label).to(torch.int64, copy=True)
     strength = check.non_negative("strength", strength)
 
     def score(x, sigma):
-        told = model(x, sigma, label)
+        check.points("x", x)
+        if len(x) != len(label):
+            raise ValueError(f"x must have as many rows as there are labels, {len(label)}, got shape {tuple(x.shape)}")
+        told = check.same_shape("model", model(x.clone(), sigma, label.clone()), x)
         if strength == 0:
             return told
-        return (1 + strength) * told - strength * model(x, sigma, torch.full_like(label, -1))
+        untold = check.same_shape("model", model(x.clone(), sigma, torch.full_like(label, -1)), x)
+        return (1 + strength) * told - strength * untold
 
     return score
 

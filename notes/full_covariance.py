@@ -9,6 +9,7 @@ from torch import Tensor
 from notes import _arguments as check
 from notes._extras import needs
 from notes._threads import one_thread
+from notes.mixtures import _full_precision, _is_differentiated
 
 __all__ = ["FullCovarianceMixture"]
 
@@ -22,23 +23,24 @@ class FullCovarianceMixture:
 
     ``means``, ``covariances``, ``weights`` are tensors of the dtype and on the device of ``means``, as in
     :class:`~notes.mixtures.GaussianMixture`, whose density, score and smoothed law this class has for ellipses too;
-    what is computed with points of another dtype has the wider of the two. With one component it is the Gaussian whose
-    denoiser is Wiener's.
+    what is computed with points of another dtype has the wider of the two. Derivatives are those of the formula. With
+    one component it is the Gaussian whose denoiser is Wiener's.
 
     Parameters
     ----------
     means : (K, d) Tensor
         Finite.
     covariances : (K, d, d) Tensor
-        Symmetric and positive definite, in squared units of x.
+        Symmetric and positive definite, in squared units of x. In float32 standard deviations lie between 1.1e-19 and
+        1.8e19, also those of a coordinate where all before it are known.
     weights : (K,) Tensor, optional
         Non-negative, normalised here; equal where None.
 
     Raises
     ------
     ValueError
-        A wrong shape, a value that is not finite, a covariance that is not symmetric or not positive definite, weights
-        that are negative or sum to zero.
+        A wrong shape, a value that is not finite, a covariance that is not symmetric, not positive definite or out of
+        the range of the dtype, weights that are negative or sum to zero.
     TypeError
         What is not real numbers.
 
@@ -70,14 +72,21 @@ class FullCovarianceMixture:
             wanted = (n_components, dim, dim)
             raise ValueError(f"covariances must have shape {wanted}, got {tuple(covariances.shape)}")
         size = covariances.detach().abs().amax((1, 2))
-        lopsided = (covariances - covariances.mT).detach().abs().amax((1, 2)) / size
+        lopsided = (covariances - covariances.mT).detach().abs().amax((1, 2)) / size  # NaN for zeros, refused below
         if lopsided.max() > 1e-4:
             raise ValueError(f"covariances must be symmetric, got one that is off by {lopsided.max():.2g} of its size")
-        covariances = (covariances + covariances.mT) / 2
+        covariances = covariances / 2 + covariances.mT / 2
         roots, failed = torch.linalg.cholesky_ex(covariances)
         if failed.any():
             first = failed.nonzero()[0].item()
             raise ValueError(f"covariances must be positive definite in {means.dtype}, got one that is not: {first}")
+        spread, limits = roots.detach().diagonal(dim1=1, dim2=2), torch.finfo(means.dtype)
+        low, high = math.sqrt(limits.tiny), math.sqrt(limits.max)
+        if not low < spread.min() <= spread.max() < high:
+            raise ValueError(
+                f"covariances must have standard deviations from {low:.2g} to {high:.2g} in {means.dtype}, "
+                f"got {spread.min():.3g} to {spread.max():.3g}"
+            )
         if weights is None:
             weights = means.new_ones(n_components)
         weights = check.finite("weights", check.floating("weights", weights, like=means))
@@ -88,7 +97,8 @@ class FullCovarianceMixture:
         if weights.max() == 0:
             raise ValueError("weights must not all be zero")
         self.means, self.covariances, self._roots = means.clone(), covariances, roots
-        self.weights = weights / weights.max() / (weights / weights.max()).sum()
+        share = weights.double() / weights.detach().max().double()  # large ones would overflow in their sum
+        self.weights = (share / share.sum()).to(means.dtype)
 
     @classmethod
     def fit(
@@ -105,7 +115,7 @@ class FullCovarianceMixture:
         regularisation : float
             Added to the diagonal of every covariance in each iteration, in squared units of the data, at least 0.
         seed : int
-            Of the k-means that EM starts from.
+            Of the k-means that EM starts from, below 2³².
 
         Returns
         -------
@@ -128,12 +138,19 @@ class FullCovarianceMixture:
         check.finite("data", check.points("data", data))
         n_components = check.count("n_components", n_components)
         regularisation, seed = check.non_negative("regularisation", regularisation), check.count("seed", seed, least=0)
+        if seed >= 2**32:
+            raise ValueError(f"seed must be below 2³², got {seed}")
         if len(data) < max(2, n_components):
             raise ValueError(f"data must have at least {max(2, n_components)} rows, got shape {tuple(data.shape)}")
         with needs("images"):
             from sklearn.mixture import GaussianMixture
         em = GaussianMixture(n_components, reg_covar=regularisation, random_state=seed)
-        em.fit(data.detach().double().cpu().numpy())
+        try:
+            em.fit(data.detach().double().cpu().numpy())
+        except ValueError as error:
+            raise ValueError(
+                f"regularisation must be larger for these data, got {regularisation:g} and a component collapsed"
+            ) from error
         return cls(*(torch.from_numpy(part).to(data.device) for part in (em.means_, em.covariances_, em.weights_)))
 
     def __repr__(self) -> str:
@@ -162,9 +179,10 @@ class FullCovarianceMixture:
         k = torch.searchsorted(upto, at, right=True)
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.means.dtype, device=device)
         x = self.means[k]
-        for component in k.unique().tolist():
-            mine = k == component
-            x = x.masked_scatter(mine[:, None], x[mine] + noise[mine] @ self._roots[component].T)
+        with _full_precision(device):
+            for component in k.unique().tolist():
+                mine = k == component
+                x = x.masked_scatter(mine[:, None], x[mine] + noise[mine] @ self._roots[component].T)
         return x
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -178,7 +196,7 @@ class FullCovarianceMixture:
         >>> p.log_prob(torch.tensor([[0.0], [40.0]]))
         tensor([  -0.9189, -800.9189])
         """
-        return torch.cat([terms.logsumexp(0) for terms, _, _ in self._blocks(x)])
+        return self._by_blocks(x, lambda top, terms, white, roots: top + terms.sum(0).log())
 
     def score(self, x: Tensor) -> Tensor:
         r"""Stein's score in closed form: the pull of each component, weighted by its responsibility.
@@ -195,11 +213,12 @@ class FullCovarianceMixture:
         >>> p.score(torch.tensor([[4.0, 1.0]]))
         tensor([[-1., -1.]])
         """
-        scores = []
-        for terms, white, roots in self._blocks(x):
+
+        def mean_pull(top, terms, white, roots):
             pull = torch.linalg.solve_triangular(roots.mT, white, upper=True)  # C⁻¹(x − μ), (K, d, b)
-            scores.append(-torch.einsum("kb,kdb->bd", terms.softmax(0), pull))
-        return torch.cat(scores)
+            return -torch.einsum("kb,kdb->bd", terms / terms.sum(0), pull)
+
+        return self._by_blocks(x, mean_pull)
 
     def smoothed(self, sigma: float) -> "FullCovarianceMixture":
         r"""The law of x + σz, z ~ N(0, I): again a mixture, with covariances :math:`C_k + \sigma^2 I`.
@@ -212,8 +231,11 @@ class FullCovarianceMixture:
         tensor([[[25.]]])
         """
         sigma = check.representable("sigma", check.positive("sigma", sigma), self.means)
-        noise = sigma**2 * torch.eye(self.dim, dtype=self.means.dtype, device=self.means.device)
-        return FullCovarianceMixture(self.means, self.covariances + noise, self.weights)
+        noise = torch.eye(self.dim, dtype=self.means.dtype, device=self.means.device) * (sigma * sigma)
+        covariances = self.covariances + noise
+        if not torch.isfinite(covariances).all():
+            raise ValueError(f"sigma must have a square that {self.means.dtype} can hold, got {sigma:g}")
+        return FullCovarianceMixture(self.means, covariances, self.weights)
 
     def smoothed_score(self, x: Tensor, sigma: float) -> Tensor:
         r"""The score of the law of x + σz, a field of two arguments, as the samplers of :mod:`notes.diffusion` take it.
@@ -277,21 +299,37 @@ class FullCovarianceMixture:
         hidden = torch.ones(self.dim, dtype=torch.bool, device=known.device)
         hidden[known] = False
         hidden = hidden.nonzero()[:, 0]
-        seen = FullCovarianceMixture(self.means[:, known], self.covariances[:, known[:, None], known], self.weights)
-        cross = self.covariances[:, hidden[:, None], known]  # (K, h, m)
-        gain = torch.cholesky_solve(cross.mT, seen._roots).mT
-        means = self.means[:, hidden] + (gain @ (values - seen.means)[:, :, None])[:, :, 0]
-        covariances = self.covariances[:, hidden[:, None], hidden] - gain @ cross.mT
-        ((terms, _, _),) = seen._blocks(values[None])
-        return FullCovarianceMixture(means, covariances, terms[:, 0].softmax(0))
+        order, m = torch.cat([known, hidden]), len(known)
+        whole = FullCovarianceMixture(self.means[:, order], self.covariances[:, order[:, None], order], self.weights)
+        seen = FullCovarianceMixture(whole.means[:, :m], whole.covariances[:, :m, :m], self.weights)
+        evidence = seen._by_blocks(values[None], lambda top, terms, white, roots: terms.T)[0]
+        if not evidence.max() > 0:  # so far out that squares of distances overflow
+            raise ValueError(f"values must be closer to the means, got one of size {values.abs().max():.3g}")
+        # The root of C, known coordinates first, is ((C_oo's, 0), (C_ho times its inverse, that of the hidden part)).
+        white = torch.linalg.solve_triangular(whole._roots[:, :m, :m], (values - seen.means)[:, :, None], upper=False)
+        across, own = whole._roots[:, m:, :m], whole._roots[:, m:, m:]
+        with _full_precision(self.means.device):
+            return FullCovarianceMixture(whole.means[:, m:] + (across @ white)[:, :, 0], own @ own.mT, evidence)
 
-    def _blocks(self, x):
-        """Blocks of points (b, d): log w_k N(x; μ_k, C_k), (K, b), the whitened offsets (K, d, b), and the roots."""
+    def _by_blocks(self, x, of):
+        """What ``of`` makes of blocks of b points, one row each, in the wider dtype of mixture and points.
+
+        It is given top (b,), the terms w_k N(x; μ_k, C_k) / eᵗᵒᵖ (K, b), the largest of them one, the whitened offsets
+        (K, d, b) and the roots.
+        """
         check.points("x", x, self.dim)
         dtype = torch.promote_types(self.means.dtype, x.dtype)
-        means, roots, log_weights = self.means.to(dtype), self._roots.to(dtype), self.weights.to(dtype).log()
-        constant = log_weights - roots.diagonal(dim1=1, dim2=2).log().sum(1) - 0.5 * self.dim * math.log(2 * math.pi)
-        for rows in x.to(dtype).contiguous().split(max(1, _BLOCK // means.numel())):
-            with one_thread(rows.numel() * means.numel()):
+        linear = _is_differentiated(self.weights)  # the logarithm has no derivative at zero
+        wide = torch.float64 if linear else dtype
+        means, roots, weights = (value.to(wide) for value in (self.means, self._roots, self.weights))
+        constant = -roots.diagonal(dim1=1, dim2=2).log().sum(1) - 0.5 * self.dim * math.log(2 * math.pi)
+        made = []
+        for rows in x.to(wide).contiguous().split(max(1, _BLOCK // means.numel())):
+            with one_thread(rows.numel() * means.numel()), _full_precision(x.device):
                 white = torch.linalg.solve_triangular(roots, (rows - means[:, None]).mT, upper=False)
-                yield constant[:, None] - 0.5 * white.square().sum(1), white, roots
+                normal = constant[:, None] - 0.5 * white.square().sum(1)
+                joint = normal + weights.log()[:, None]
+                top = joint.detach().amax(0).clamp(min=torch.finfo(wide).min)
+                terms = weights[:, None] * (normal - top).clamp(max=700).exp() if linear else (joint - top).exp()
+                made.append(of(top, terms, white, roots))
+        return torch.cat(made).to(dtype)

@@ -1,5 +1,6 @@
 """Small images and how to judge them: handwritten digits by sittings, and what tells samples from data."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,39 +15,51 @@ with needs("images"):
 
 __all__ = ["Digits", "digits", "psnr", "frechet_distance", "copied", "nearest_neighbour_test"]
 
-_STARTS = (0, 130, 256, 386, 516, 646, 776, 905, 1029, 1157, 1287, 1415, 1545, 1667)  # of the sittings
+_STARTS = (0, 130, 256, 386, 516, 646, 776, 906, 1029, 1157, 1287, 1415, 1545, 1667)  # of the sittings
 
 
 class Digits(NamedTuple):
-    """Images of digits, one row an image, with what is known of each."""
+    """Images of digits, one row an image, with what is known of each.
 
-    x: Tensor  #: (M, 64): eight rows of eight pixels, from −1, paper, to 1, ink, in steps of ⅛
-    label: Tensor  #: (M,): which digit it is, 0 to 9
-    block: Tensor  #: (M,): the sitting in which it was written, 0 to 13
+    ``x`` is (M, 64), eight rows of eight pixels from −1, paper, to 1, ink, in steps of ⅛; ``label`` (M,), which digit
+    it is, 0 to 9; ``block`` (M,), the sitting in which it was written, 0 to 13.
 
-    def split(self, held_out: Tensor) -> tuple["Digits", "Digits"]:
-        """The digits of all other sittings, and those of the sittings named, some of 0 to 13.
+    Examples
+    --------
+    >>> from notes.images import digits
+    >>> data = digits()
+    >>> data.label[:5], data.block[:5]
+    (tensor([0, 1, 2, 3, 4]), tensor([0, 0, 0, 0, 0]))
+    """
+
+    x: Tensor
+    label: Tensor
+    block: Tensor
+
+    def split(self, held_out: Tensor | Sequence[int]) -> tuple["Digits", "Digits"]:
+        """The digits of all other sittings, and those of the sittings named: some of those that there are, not all.
 
         Examples
         --------
-        >>> import torch
         >>> from notes.images import digits
-        >>> rest, held_out = digits().split(torch.tensor([0, 5, 9]))
+        >>> rest, held_out = digits().split([0, 5, 9])
         >>> len(rest.x), len(held_out.x)
         (1407, 390)
         """
-        chosen = torch.isin(self.block, torch.as_tensor(held_out))
-        if chosen.all() or not chosen.any():
-            raise ValueError(f"held_out must be some of the blocks and not all, got {held_out}")
+        named = check.floating("held_out", held_out, like=self.block.double())
+        chosen = torch.isin(self.block, named)
+        if named.ndim != 1 or not torch.isin(named, self.block).all() or chosen.all() or not chosen.any():
+            there = self.block.unique().tolist()
+            raise ValueError(f"held_out must be some of the sittings {there} and not all, got {named.tolist()}")
         return tuple(Digits(*(values[rows] for values in self)) for rows in (~chosen, chosen))
 
 
 def digits() -> Digits:
     """The 1 797 digits of 8 × 8 pixels that come with scikit-learn, in the order in which they were written.
 
-    Thirteen people wrote them. The labels start over at 0, 1, 2, … fourteen times, and what lies between is taken for
-    a sitting here, of one hand as a rule. Digits of one hand are no independent draws, so whole sittings are to be held
-    out of a training.
+    Thirteen people wrote them. The labels start over at 0, 1, 2, … fourteen times, once without the 0, and what lies
+    between is taken for a sitting here, of one hand as a rule. Digits of one hand are no independent draws, so whole
+    sittings are to be held out of a training.
 
     Returns
     -------
@@ -78,7 +91,7 @@ def psnr(x: Tensor, clean: Tensor, peak: float = 2.0) -> Tensor:
     Parameters
     ----------
     x, clean : (n, d) Tensor
-        Images and what they should be.
+        Images and what they should be, at least one.
     peak : float
         From black to white: 2 for pixels from −1 to 1.
 
@@ -90,7 +103,7 @@ def psnr(x: Tensor, clean: Tensor, peak: float = 2.0) -> Tensor:
     Raises
     ------
     ValueError
-        Two shapes, or a peak that is not positive.
+        Two shapes, no image, or a peak that is not positive.
 
     Examples
     --------
@@ -102,7 +115,10 @@ def psnr(x: Tensor, clean: Tensor, peak: float = 2.0) -> Tensor:
     check.points("x", x), check.points("clean", clean)
     if x.shape != clean.shape:
         raise ValueError(f"clean must have the shape of x, {tuple(x.shape)}, got {tuple(clean.shape)}")
-    return 10 * (check.positive("peak", peak) ** 2 / (x - clean).square().mean()).log10()
+    if len(x) == 0:
+        raise ValueError(f"x must have at least one row, got shape {tuple(x.shape)}")
+    error = ((x.double() - clean.double()) / check.positive("peak", peak)).square().mean()  # a number without a unit
+    return (-10 * error.log10()).to(torch.promote_types(torch.promote_types(x.dtype, clean.dtype), torch.float32))
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -142,21 +158,25 @@ def frechet_distance(a: Tensor, b: Tensor) -> Tensor:
     >>> print(f"{frechet_distance(a, a + torch.tensor([3.0, 4.0])):.2f}")
     25.00
     """
-    a, b = _two_samples(a, b)
-    root, other = _root(a.T.cov()), b.T.cov()
-    shared = torch.linalg.eigvalsh(root @ other.reshape(root.shape) @ root).clamp(min=0).sqrt().sum()
-    return (a.mean(0) - b.mean(0)).square().sum() + root.square().sum() + other.reshape(root.shape).trace() - 2 * shared
+    a, b = _two_samples(a=a, b=b)
+    (mean, root), (other_mean, other) = _moments(a), _moments(b)
+    if not torch.isfinite(root.square().sum() + other.square().sum() + (mean - other_mean).square().sum()):
+        raise ValueError(f"a and b must have squares that float64 holds, got {max(a.abs().max(), b.abs().max()):.3g}")
+    shared = torch.linalg.svdvals(root @ other.T).sum()  # with C = RᵀR, the trace of the last root of the formula
+    return (mean - other_mean).square().sum() + root.square().sum() + other.square().sum() - 2 * shared
 
 
 def copied(x: Tensor, data: Tensor, ratio: float = 1 / 3) -> Tensor:
-    r"""Which points are copies of a datum: the nearest lies closer than a third of the way to the second nearest.
+    """Which points are copies of a datum: the nearest is at most a third as far as the second nearest.
+
+    A datum that is there twice counts once.
 
     Parameters
     ----------
     x : (n, d) Tensor
         Points.
     data : (M, d) Tensor
-        What they could be copies of, at least two rows.
+        What they could be copies of, at least two different rows.
     ratio : float
         Of the two distances, between 0 and 1.
 
@@ -182,13 +202,14 @@ def copied(x: Tensor, data: Tensor, ratio: float = 1 / 3) -> Tensor:
     >>> copied(torch.tensor([[0.1], [2.6]]), data)
     tensor([ True, False])
     """
-    x, data = _two_samples(x, data, least=1)
+    x, data = _two_samples(least=1, x=x, data=data)
     if not 0 < check.real("ratio", ratio) < 1:
         raise ValueError(f"ratio must lie between 0 and 1, got {ratio}")
+    data = data.unique(dim=0)
     if len(data) < 2:
-        raise ValueError(f"data must have at least two rows, got shape {tuple(data.shape)}")
+        raise ValueError(f"data must have at least two different rows, got {len(data)}")
     nearest = torch.cdist(x, data, compute_mode="donot_use_mm_for_euclid_dist").topk(2, largest=False).values
-    return nearest[:, 0] < ratio * nearest[:, 1]
+    return nearest[:, 0] <= ratio * nearest[:, 1]
 
 
 def nearest_neighbour_test(a: Tensor, b: Tensor) -> float:
@@ -226,25 +247,29 @@ def nearest_neighbour_test(a: Tensor, b: Tensor) -> float:
     >>> print(f"{nearest_neighbour_test(a, b + 5):.1f}")
     1.0
     """
-    a, b = _two_samples(a, b)
+    a, b = _two_samples(a=a, b=b)
     if len(a) != len(b):
         raise ValueError(f"b must have as many rows as a, {len(a)}, got {len(b)}")
-    nearest = NearestNeighbors(n_neighbors=1).fit(torch.cat([a, b]).cpu().numpy()).kneighbors(return_distance=False)
+    both = torch.cat([a, b]) - a.mean(0)  # scikit-learn expands the squares of differences
+    both /= both.abs().max().clamp(min=torch.finfo(both.dtype).tiny)
+    nearest = NearestNeighbors(n_neighbors=1).fit(both.cpu().numpy()).kneighbors(return_distance=False)
     own = torch.arange(2 * len(a)) < len(a)
     return (own[torch.from_numpy(nearest[:, 0])] == own).double().mean().item()
 
 
-def _two_samples(a, b, least=2):
-    for name, x in (("a", a), ("b", b)):
+def _two_samples(*, least=2, **named):
+    """Two samples in float64, without derivatives."""
+    for name, x in named.items():
         check.finite(name, check.points(name, x))
         if len(x) < least:
-            raise ValueError(f"{name} must have at least {least} rows, got shape {tuple(x.shape)}")
+            raise ValueError(f"{name} must have at least {least} row{'s' * (least > 1)}, got shape {tuple(x.shape)}")
+    (first, a), (second, b) = named.items()
     if a.shape[1] != b.shape[1]:
-        raise ValueError(f"b must have {a.shape[1]} columns, as a has, got shape {tuple(b.shape)}")
+        raise ValueError(f"{second} must have {a.shape[1]} columns, as {first} has, got shape {tuple(b.shape)}")
     return a.detach().double(), b.detach().double()
 
 
-def _root(covariance):
-    """The symmetric root of a covariance, which rounding may have left with an eigenvalue just below zero."""
-    values, vectors = torch.linalg.eigh(torch.atleast_2d(covariance))
-    return vectors * values.clamp(min=0).sqrt() @ vectors.T
+def _moments(x):
+    """The mean of points and a root R of their covariance RᵀR, which need not be made itself."""
+    mean = x.mean(0)
+    return mean, torch.linalg.qr(x - mean, mode="r").R / (len(x) - 1) ** 0.5

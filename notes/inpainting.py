@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from notes import _arguments as check
-from notes.diffusion import reverse_diffusion
+from notes.diffusion import _falling, reverse_diffusion
 
 __all__ = ["replaced", "guided_by_known", "hidden_score"]
 
@@ -90,23 +90,27 @@ def replaced(
     >>> x[:, 1].unique()
     tensor([0.3000])
     """
-    known, values = _known(check.points("x0", x0), known, values)
-    passes = check.count("passes", passes)
-    x = x0.detach().clone()
+    check.function("score", score)
+    dtype = check.finite("x0", check.points("x0", x0)).dtype
+    x = x0.detach().to(torch.promote_types(dtype, torch.float32), copy=True)  # in half precision small steps were lost
+    known, values = _at(x, *_told(known, values))
+    passes, rungs = check.count("passes", passes), _falling(sigmas)
     check.on_device(generator, x.device)
 
     def noise(shape):
         return torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
 
-    rungs = [float(sigma) for sigma in sigmas]
+    def in_its_dtype(x, sigma):
+        return score(x.to(dtype), sigma)
+
     for here, there in itertools.pairwise(rungs):
         for left in reversed(range(passes)):
             x[:, known] = values + here * noise((len(x), len(known)))
-            x = reverse_diffusion(score, x, [here, there], generator=generator)
+            x = reverse_diffusion(in_its_dtype, x, [here, there], generator=generator)
             if left:
                 x = x + math.sqrt((here - there) * (here + there)) * noise(x.shape)
     x[:, known] = values
-    return x
+    return x.to(dtype)
 
 
 def guided_by_known(
@@ -161,16 +165,21 @@ def guided_by_known(
     tensor([[0.0000, 3.0000]])
     """
     check.function("score", score)
+    known, values = _told(known, values)
     spread = check.positive("spread", spread)
 
     def guided(x, sigma):
-        places, target = _known(x, known, values)
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            plain = score(x, sigma)
-            miss = (target - (x + sigma**2 * plain)[:, places]).square().sum()
-            (pull,) = torch.autograd.grad(miss, x)
-        return plain.detach() - pull * (sigma**2 + spread**2) / (2 * sigma**2 * spread**2)
+        places, target = _at(x, known, values)
+        with torch.inference_mode(False), torch.enable_grad(), check.names_inference("score"):
+            x = x.detach().clone().requires_grad_()
+            plain = check.same_shape("score", score(x, sigma), x)
+            if not plain.requires_grad:
+                raise ValueError("score must be differentiable in x, got an output that does not depend on it")
+            guess = x + sigma * (sigma * plain)
+            miss = target - guess.detach()[:, places]
+            # Each quotient of the size of the score: r² may be no number of the dtype.
+            (pull,) = torch.autograd.grad(guess[:, places], x, miss / sigma / sigma + miss / spread / spread)
+        return plain.detach() + pull
 
     return guided
 
@@ -214,23 +223,31 @@ def hidden_score(score: _Score, known: Sequence[int] | Tensor, values: Tensor | 
     tensor([[-0.5000]])
     """
     check.function("score", score)
+    known, values = _told(known, values)
 
     def field(hidden, sigma):
         check.points("x", hidden)
         x = hidden.new_empty(len(hidden), hidden.shape[1] + len(known))
-        places, target = _known(x, known, values)
+        places, target = _at(x, known, values)
         others = torch.ones(x.shape[1], dtype=torch.bool, device=x.device)
         others[places] = False
         x[:, others], x[:, places] = hidden, target
-        return score(x, sigma)[:, others]
+        return check.same_shape("score", score(x, sigma), x)[:, others]
 
     return field
 
 
-def _known(x, known, values):
-    """Places and values of what is known, on the device of x and in its dtype."""
-    known = check.places("known", known, x.shape[1]).to(x.device)
-    values = check.finite("values", check.floating("values", values, like=x)).detach()
+def _told(known, values):
+    """Places and values of what is known, as they are now, the values with all their digits."""
+    known = check.places("known", known).clone()
+    digits = torch.empty(0, dtype=torch.float64, device=known.device)
+    values = check.finite("values", check.floating("values", values, like=digits)).detach().clone()
     if values.shape != known.shape:
         raise ValueError(f"values must have shape ({len(known)},), one a known coordinate, got {tuple(values.shape)}")
     return known, values
+
+
+def _at(x, known, values):
+    """The same for points x: on their device and in their dtype."""
+    known = check.places("known", known, check.points("x", x).shape[1])
+    return known.to(x.device), check.finite("values", values.to(x))

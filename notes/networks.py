@@ -233,7 +233,9 @@ class ImageNetwork(torch.nn.Module):
     >>> import torch
     >>> from notes.networks import ImageNetwork
     >>> generator = torch.Generator().manual_seed(0)
-    >>> model = ImageNetwork(torch.zeros(64), 0.75, n_labels=10, generator=generator)
+    >>> model = ImageNetwork(
+    ...     torch.zeros(64), 0.75, n_labels=10, generator=generator
+    ... )
     >>> x = torch.ones(2, 64)
     >>> model(x, 0.3).shape
     torch.Size([2, 64])
@@ -255,9 +257,10 @@ class ImageNetwork(torch.nn.Module):
         self.side = math.isqrt(mean.numel())
         if mean.ndim != 1 or not self.side or self.side**2 != len(mean) or self.side % 2:
             raise ValueError(f"mean must be an image of even side, (side²,), got shape {tuple(mean.shape)}")
-        self.dim, self.std = len(mean), check.representable("std", check.positive("std", std), mean)
+        self.dim, std = len(mean), check.representable("std", check.positive("std", std), mean)
         n, self.n_labels = check.count("channels", channels), check.count("n_labels", n_labels, least=0)
         self.register_buffer("mean", mean.clone())
+        self.register_buffer("std", mean.new_tensor(std))  # travels with the weights, which are made for it
         layer = functools.partial(torch.nn.Linear, device="meta")  # draws nothing from the global generator
         filters = functools.partial(torch.nn.Conv2d, kernel_size=3, padding=1, device="meta")
         whole, units = 2 * n * (self.side // 2) ** 2, 256
@@ -277,7 +280,7 @@ class ImageNetwork(torch.nn.Module):
             torch.nn.init.zeros_(parameter)
 
     def weight(self, sigma: Tensor) -> Tensor:
-        """λ(σ) = σ² (1 + σ²/τ²), for the loss over scales. (n,) → (n,)
+        """The weight λ(σ) = σ² (1 + σ²/τ²) for the loss over scales, (n,) → (n,).
 
         Examples
         --------
@@ -316,14 +319,15 @@ class ImageNetwork(torch.nn.Module):
         --------
         >>> import torch
         >>> from notes.networks import ImageNetwork
-        >>> ImageNetwork(torch.zeros(64), 0.5)(torch.zeros(1, 64), 1.0, torch.tensor([3]))
+        >>> model = ImageNetwork(torch.zeros(64), 0.5)
+        >>> model(torch.zeros(1, 64), 1.0, torch.tensor([3]))
         Traceback (most recent call last):
         ValueError: label must lie from -1 to -1, got 3
         """
         _in_dtype_of(self, x)
         sigma = torch.as_tensor(check.noise_std("sigma", sigma, x), dtype=x.dtype, device=x.device).reshape(-1, 1)
         known = _one_hot(label, self.n_labels, x)
-        spread = sigma.hypot(sigma.new_tensor(self.std))
+        spread = sigma.hypot(self.std)
         notes = torch.cat([_waves(sigma).expand(len(x), -1), known], 1)
         notes = silu(self.condition(notes))
         image = (x - self.mean) / spread
@@ -380,15 +384,14 @@ def _one_hot(label, n_labels, x):
     known = x.new_zeros(len(x), n_labels)
     if label is None:
         return known
-    if not isinstance(label, Tensor) or label.is_floating_point() or label.is_complex() or label.dtype == torch.bool:
-        raise TypeError(f"label must be a tensor of whole numbers, got {getattr(label, 'dtype', type(label).__name__)}")
+    label = check.labels("label", label).long()
     if label.shape != x.shape[:1]:
         raise ValueError(f"label must have shape ({len(x)},), got {tuple(label.shape)}")
     for end in (label.min(), label.max()) if len(label) else ():
         if not -1 <= end < n_labels:
             raise ValueError(f"label must lie from -1 to {n_labels - 1}, got {end}")
     rows = (label >= 0).nonzero()[:, 0]
-    known[rows, label[rows].long()] = 1
+    known[rows, label[rows]] = 1
     return known
 
 

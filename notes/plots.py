@@ -501,7 +501,7 @@ def pictures(
     Raises
     ------
     ValueError
-        Images that are not square.
+        Images that are not square, or none.
 
     Examples
     --------
@@ -512,10 +512,10 @@ def pictures(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['noisy', 'denoised']
     """
-    count, columns = images.shape[:2]
-    side = math.isqrt(images[0, 0].numel())
-    if images.ndim not in (3, 4) or images[0, 0].numel() != side**2 or (images.ndim == 4 and images.shape[2] != side):
+    side = math.isqrt(math.prod(images.shape[2:]))
+    if images.numel() == 0 or images.shape[2:] not in [(side**2,), (side, side)]:
         raise ValueError(f"images must be square, (r, c, d) or (r, c, side, side), got shape {tuple(images.shape)}")
+    count, columns = images.shape[:2]
     gap = max(1, side // 8)
     tiles = images.detach().reshape(count, columns, side, side).double()
     sheet = torch.full((count, side + gap, columns, side + gap), torch.nan, dtype=torch.float64)

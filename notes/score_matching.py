@@ -265,10 +265,14 @@ def denoising_with_labels(
         The field s_θ, (m, d), (m,) and (m,) → (m, d): points, the σ and the label of each, −1 for no label.
     rows : (n, d + 1) Tensor
         The clean points x′, and in the last column their labels, whole numbers from 0 on.
-    sigmas, weight, generator : as in :func:`denoising_over_scales`
-        The generator decides whose labels are left out, too.
+    sigmas : sequence of numbers
+        As in :func:`denoising_over_scales`.
     unlabelled : float
-        The share of points whose label is left out, from 0 to 1.
+        The chance of a point that its label is left out, from 0 to 1.
+    weight : callable, optional
+        As there.
+    generator : torch.Generator, optional
+        As there; it decides whose labels are left out, too.
 
     Returns
     -------
@@ -294,9 +298,12 @@ def denoising_with_labels(
     >>> generator = torch.Generator().manual_seed(0)
     >>> images = torch.zeros(5, 64)
     >>> label = torch.tensor([0, 1, 2, 3, 4])
-    >>> model = ImageNetwork(torch.zeros(64), 0.5, n_labels=5, generator=generator)
+    >>> model = ImageNetwork(images[0], 0.5, n_labels=5, generator=generator)
     >>> rows = torch.cat([images, label[:, None]], 1)
-    >>> denoising_with_labels(model, rows, [4.0, 0.05], generator=generator).shape
+    >>> loss = denoising_with_labels(
+    ...     model, rows, [4.0, 0.05], generator=generator
+    ... )
+    >>> loss.shape
     torch.Size([])
     """
     check.function("model", model)

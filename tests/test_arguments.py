@@ -53,6 +53,22 @@ class Elsewhere(torch.Generator):
         (lambda: check.even_grid("x", [1, 1, 1]), ValueError, "x must be increasing and evenly spaced"),
         (lambda: check.even_grid("x", [0, 1, math.nan]), ValueError, "x must be finite, got NaN or infinity in it"),
         (lambda: check.function("x", 3), TypeError, "x must be a function, got int"),
+        (lambda: check.places("x", "wide", 3), TypeError, "x must be whole numbers, got str"),
+        (lambda: check.places("x", [1.0], 3), TypeError, "x must be whole numbers, got torch.float32"),
+        (lambda: check.places("x", [True], 3), TypeError, "x must be whole numbers, got torch.bool"),
+        (lambda: check.places("x", [1j], 3), TypeError, "x must be whole numbers, got torch.complex64"),
+        (lambda: check.places("x", [], 3), ValueError, "x must be one or more different coordinates, got []"),
+        (lambda: check.places("x", 1, 3), ValueError, "x must be one or more different coordinates, got 1"),
+        (lambda: check.places("x", [[1]], 3), ValueError, "x must be one or more different coordinates, got [[1]]"),
+        (lambda: check.places("x", [2, 2], 3), ValueError, "x must be one or more different coordinates, got [2, 2]"),
+        (lambda: check.places("x", [0, 3], 3), ValueError, "x must lie from 0 to 2, got [0, 3]"),
+        (lambda: check.places("x", [-1], 3), ValueError, "x must lie from 0 to 2, got [-1]"),
+        (lambda: check.places("x", [-1]), ValueError, "x must lie from 0 to d − 1, got [-1]"),
+        (lambda: check.places("x", [2, 0, 1], 3), ValueError, "x must leave a coordinate of 3 unknown, got [2, 0, 1]"),
+        (lambda: check.labels("x", [1]), TypeError, "x must be a tensor of whole numbers, got list"),
+        (lambda: check.labels("x", X), TypeError, "x must be a tensor of whole numbers, got torch.float32"),
+        (lambda: check.labels("x", X == 0), TypeError, "x must be a tensor of whole numbers, got torch.bool"),
+        (lambda: check.labels("x", X.long()), ValueError, "x must have shape (n,), got (3, 2)"),
         (
             lambda: check.representable("x", 1e-50, X),
             ValueError,
@@ -125,6 +141,22 @@ def test_a_whole_number_is_taken_in_any_form(value):
     assert check.count("n", value) == 3
     assert type(check.count("n", value)) is int
     assert check.real("x", value) == 3.0
+
+
+@pytest.mark.parametrize("form", [list, tuple, np.array, torch.tensor, lambda v: torch.tensor(v, dtype=torch.uint8)])
+def test_places_are_taken_in_any_form_and_in_their_order(form):
+    for dim in (4, 9, None):
+        chosen = check.places("x", form([3, 0, 2]), dim)
+        assert chosen.dtype == torch.int64
+        assert chosen.tolist() == [3, 0, 2]
+    assert check.places("x", range(8), 9).tolist() == list(range(8))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.uint8])
+def test_labels_are_whole_numbers_of_any_width(dtype):
+    for n in (0, 1, 5):
+        label = torch.arange(n).to(dtype)
+        assert check.labels("x", label) is label
 
 
 def read_only(array):

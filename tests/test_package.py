@@ -9,6 +9,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import jupytext
@@ -191,7 +192,7 @@ def test_docstrings_have_the_form_that_sphinx_reads(name):
                 assert all(re.fullmatch(r"[\w, ]+ : .+", head) for head in heads), full
         if "Parameters" in said and not isinstance(node, ast.ClassDef):
             arguments = node.args.posonlyargs + node.args.args + node.args.kwonlyargs
-            names = [each.arg for each in arguments if each.arg != "self"]
+            names = [each.arg for each in arguments if each.arg not in ("self", "cls")]
             heads = [line.partition(" : ")[0] for line in said["Parameters"] if line and not line.startswith(" ")]
             assert ", ".join(heads).split(", ") == names, full
 
@@ -291,6 +292,7 @@ else:
 """
 EXTRAS = {
     "figures": ["numpy", "matplotlib", "PIL", "IPython", "ipywidgets"],
+    "images": ["skimage", "sklearn"],
     "site": ["jinja2", "jupyter_book", "jupyter_cache", "jupytext", "myst_nb", "nbclient", "sphinx", "docutils"],
 }
 
@@ -299,9 +301,40 @@ def without(name, *missing):
     return fresh(WITHOUT, json.dumps([name, *missing]))
 
 
-@pytest.mark.parametrize("name", sorted({"notes", *MATHEMATICS}))
+@pytest.mark.parametrize("name", sorted({"notes", *MATHEMATICS} - {"notes.images"}))
 def test_what_computes_needs_no_extra(name):
-    assert without(name, *EXTRAS["figures"], *EXTRAS["site"]) is None
+    assert without(name, *EXTRAS["figures"], *EXTRAS["images"], *EXTRAS["site"]) is None
+
+
+def test_what_judges_images_says_which_extra_brings_it():
+    # scikit-learn brings NumPy, and neither draws.
+    assert without("notes.images", *{*EXTRAS["figures"], *EXTRAS["site"]} - {"numpy"}) is None
+    said = without("notes.images", *EXTRAS["images"])
+    assert said == 'there is no module sklearn here; what needs it comes with pip install "notes[images]"'
+
+
+FIT = """
+import json, sys, torch
+from notes.full_covariance import FullCovarianceMixture
+
+sys.modules["sklearn"] = None
+try:
+    FullCovarianceMixture.fit(torch.eye(3), 1)
+except ImportError as error:
+    print(json.dumps(str(error)))
+"""
+
+
+def test_a_fit_says_which_extra_brings_it():
+    assert fresh(FIT).endswith(' here; what needs it comes with pip install "notes[images]"')
+
+
+def test_the_extras_are_those_of_the_project():
+    pyproject = tomllib.loads((FOLDER.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = pyproject["project"]["optional-dependencies"]
+    assert {*extras} == {*EXTRAS}
+    assert "notes[figures,images]" in extras["site"]
+    assert [re.split("[<>=]", line)[0] for line in extras["images"]] == ["scikit-image", "scikit-learn"]
 
 
 @pytest.mark.parametrize("name", ["explore", "claims", "plots", "figures.intro", "figures.score"])

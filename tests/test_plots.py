@@ -719,6 +719,68 @@ class TestLabel:
         assert tight < default < loose
 
 
+class TestPictures:
+    def drawn(self, images, **kwargs):
+        ax = on_axes(plots.pictures, images, **kwargs)
+        (sheet,) = ax.images
+        return ax, sheet
+
+    @pytest.mark.parametrize("side", [1, 2, 8, 16])
+    def test_each_pixel_lies_in_its_image_in_its_row_and_column(self, side):
+        images = torch.rand(2, 3, side**2, generator=seeded(60))
+        _, sheet = self.drawn(images)
+        pixels, gap = np.asarray(sheet.get_array().filled(np.nan)), max(1, side // 8)
+        assert pixels.shape == (2 * side + gap, 3 * side + 2 * gap)
+        seen = np.zeros(pixels.shape, dtype=bool)
+        for row, column in itertools.product(range(2), range(3)):
+            at = slice(row * (side + gap), None), slice(column * (side + gap), None)
+            tile = pixels[at][:side, :side]
+            np.testing.assert_array_equal(tile, images[row, column].reshape(side, side).double())
+            seen[at][:side, :side] = True
+        assert np.isnan(pixels[~seen]).all()
+        _, squares = self.drawn(images.reshape(2, 3, side, side))
+        np.testing.assert_array_equal(squares.get_array().filled(np.nan), pixels)
+
+    def test_paper_is_white_and_ink_is_dark_between_the_limits(self):
+        images = torch.tensor([[[-1.0, 1.0, 0.0, 5.0]]])
+        _, sheet = self.drawn(images)
+        paper, ink, grey, more = (luminance(sheet.to_rgba(np.array([[v]]))[0, 0]) for v in (-1.0, 1.0, 0.0, 5.0))
+        assert paper == pytest.approx(1)
+        assert ink == more < 0.01 < grey < 0.8
+        assert sheet.get_clim() == (-1, 1)
+        _, other = self.drawn(images, limits=(0.0, 5.0))
+        assert other.get_clim() == (0, 5)
+        # Between images there is nothing.
+        assert sheet.cmap(np.ma.masked_invalid([np.nan]))[0, 3] == 0
+        assert sheet.get_interpolation() == "nearest"
+
+    def test_words_stand_beside_the_middle_of_their_row_and_below_that_of_their_column(self):
+        ax, _ = self.drawn(torch.zeros(2, 3, 64), rows=["noisy", "denoised"], below=["1", "2", "4"])
+        assert [tick.get_text() for tick in ax.get_yticklabels()] == ["noisy", "denoised"]
+        assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "2", "4"]
+        assert list(ax.get_yticks()) == [3.5, 12.5]
+        assert list(ax.get_xticks()) == [3.5, 12.5, 21.5]
+        assert ax.yaxis_inverted()  # rows go down
+        assert not any(spine.get_visible() for spine in ax.spines.values())
+        bare, _ = self.drawn(torch.zeros(2, 3, 64))
+        assert len(bare.get_xticks()) == len(bare.get_yticks()) == 0
+
+    def test_images_that_are_differentiated_or_in_half_precision_are_drawn_and_stay_as_they_are(self):
+        images = torch.rand(1, 2, 4, generator=seeded(61)).requires_grad_()
+        before = images.detach().clone()
+        for given in (images, images.half()):
+            self.drawn(given)
+        assert torch.equal(images, before)
+
+    @pytest.mark.parametrize(
+        "shape",
+        [(), (3,), (2, 4), (1, 2, 3), (1, 2, 2, 3), (1, 2, 3, 2), (1, 1, 2, 2, 1), (0, 2, 4), (2, 0, 4), (1, 1, 0)],
+    )
+    def test_what_is_no_square_image_is_refused(self, shape):
+        with pytest.raises(ValueError, match=r"^images must be square, \(r, c, d\) or \(r, c, side, side\), got shape"):
+            self.drawn(torch.zeros(shape))
+
+
 # How the colours look to those without one kind of cone: Machado, Oliveira & Fernandes 2009, on linear RGB.
 SIGHT = {
     "all cones": np.eye(3),

@@ -14,13 +14,14 @@ import torch
 
 from notes import score_matching
 from notes.mixtures import GaussianMixture, kernel_density
-from notes.networks import NoiseConditionalNetwork, ScoreNetwork
+from notes.networks import ImageNetwork, NoiseConditionalNetwork, ScoreNetwork
 from notes.score_matching import (
     Losses,
     by_quadrature,
     by_sampling,
     denoising,
     denoising_over_scales,
+    denoising_with_labels,
     explicit,
     fisher_divergence,
     implicit,
@@ -1005,6 +1006,151 @@ class TestOverScales:
     def test_bad_weights_are_refused(self, weight, error, message):
         with pytest.raises(error, match=f"^weight must {message}"):
             denoising_over_scales(LinearOverScales(1.0), torch.ones(3, 2), ENDS, weight=weight)
+
+
+# The objective over noise scales with labels.
+
+
+def labelled(n, dim, dtype=torch.float64, n_labels=3):
+    label = torch.arange(n) % n_labels
+    return torch.cat([points(n, dim, dtype), label[:, None].to(dtype)], 1), label
+
+
+def by_label(x, sigma, label):
+    """A field that differs with the label, and without one."""
+    return -x * (2 + label.to(x))[:, None] / (1 + sigma.to(x).square())[:, None]
+
+
+class TestWithLabels:
+    @of_each_weight
+    @pytest.mark.parametrize("dtype", DTYPES)
+    @pytest.mark.parametrize("unlabelled", [0.0, 0.3, 1.0])
+    def test_is_the_mean_over_rows_of_its_formula_with_a_label_left_out_by_chance(self, unlabelled, dtype, weight):
+        rows, label = labelled(60, 2, dtype)
+        generator = seeded(200)
+        told = torch.rand(60, generator=generator, dtype=torch.float64) >= unlabelled
+        label = torch.where(told, label, -1)
+        x, field = rows[:, :2].contiguous(), lambda x, sigma: by_label(x, sigma, label)
+        expected = drawn_over_scales(field, x, weight, generator).mean()
+        found = denoising_with_labels(by_label, rows, ENDS, unlabelled=unlabelled, weight=weight, generator=seeded(200))
+        assert found.dtype == dtype
+        assert found.item() == pytest.approx(expected.item(), rel=100 * torch.finfo(dtype).eps)
+
+    def test_of_a_field_without_labels_is_the_loss_over_scales(self):
+        rows, _ = labelled(20, 2)
+        model, generator = LinearOverScales(0.8), seeded(201)
+        torch.rand(20, generator=generator, dtype=torch.float64)  # whose labels are left out
+        expected = denoising_over_scales(model, rows[:, :2], ENDS, generator=generator)
+        found = denoising_with_labels(lambda x, sigma, label: model(x, sigma), rows, ENDS, generator=seeded(201))
+        assert torch.equal(found, expected)
+
+    @pytest.mark.parametrize("unlabelled", [None, 0.0, 0.25, 1.0])
+    def test_leaves_out_the_labels_of_a_share_of_the_points_in_both_noises_of_a_point(self, unlabelled):
+        n, seen = 20_000, []
+        rows, label = labelled(n, 1)
+
+        def model(x, sigma, label):
+            seen.append(label)
+            return x
+
+        share = {} if unlabelled is None else {"unlabelled": unlabelled}
+        denoising_with_labels(model, rows, ENDS, **share, generator=seeded(202))
+        first, second = seen[0].chunk(2)
+        assert torch.equal(first, second)
+        assert first.dtype == torch.int64
+        told, unlabelled = first >= 0, 0.1 if unlabelled is None else unlabelled
+        assert torch.equal(first[told], label[told])
+        assert (first[~told] == -1).all()
+        for of in (told, told[label == 1]):
+            error = math.sqrt(unlabelled * (1 - unlabelled) / len(of))
+            assert abs((~of).double().mean().item() - unlabelled) <= 5 * error
+
+    def test_is_least_at_the_score_given_the_label_and_without_one_at_that_of_all(self):
+        # Two Gaussians, of one label each. The slope of the loss along a step away from the exact fields is 0.
+        n, means = 100_000, torch.tensor([[-1.0], [2.0]], dtype=torch.float64)
+        every = GaussianMixture(means, 0.5)
+        each = [GaussianMixture(mean[None], 0.5) for mean in means]
+        label = torch.arange(n) % 2
+        rows = torch.cat([means[label] + 0.5 * points(n, 1, seed=203), label[:, None].double()], 1)
+
+        def model(x, sigma, label):
+            fields = torch.stack([p.smoothed_score(x, sigma) for p in (every, *each)])
+            return fields[label + 1, torch.arange(len(x))]
+
+        def slope(step, which):
+            c = torch.tensor(step, dtype=torch.float64, requires_grad=True)
+
+            def bent(x, sigma, label):
+                return model(x, sigma, label) + c * torch.where(which(label), 1.0, 0.0)[:, None] * x
+
+            loss = denoising_with_labels(bent, rows, (2.0, 0.3), unlabelled=0.5, generator=seeded(204))
+            return torch.autograd.grad(loss, c)[0].item()
+
+        for which in (lambda label: label == -1, lambda label: label == 0, lambda label: label == 1):
+            # A row's part of the slope is λ x (s + z/σ), of a variance below λ E x²: 4 × 7 at most.
+            assert abs(slope(0.0, which)) <= 5 * math.sqrt(28 / n)
+            assert slope(0.1, which) > 5 * math.sqrt(28 / n)
+            assert slope(-0.1, which) < -5 * math.sqrt(28 / n)
+
+    def test_chance_is_the_generators_alone(self):
+        rows, _ = labelled(20, 2)
+        before, kept = torch.get_rng_state(), rows.clone()
+        first, again, other = (
+            denoising_with_labels(by_label, rows, ENDS, generator=seeded(s)).item() for s in (205, 205, 206)
+        )
+        assert first == again != other
+        assert torch.equal(torch.get_rng_state(), before)
+        assert torch.equal(rows, kept)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            first, second = (denoising_with_labels(by_label, rows, ENDS).item() for _ in range(2))
+            torch.manual_seed(0)
+            assert denoising_with_labels(by_label, rows, ENDS).item() == first
+        assert first != second
+
+    def test_equal_rows_give_equal_losses_however_they_lie(self):
+        rows, _ = labelled(20, 2)
+        expected = denoising_with_labels(by_label, rows, ENDS, generator=seeded(207))
+        for laid in (rows.T.contiguous().T, rows.repeat_interleave(2, 0)[::2], torch.cat([rows, rows], 1)[:, :3]):
+            assert torch.equal(denoising_with_labels(by_label, laid, ENDS, generator=seeded(207)), expected)
+        with torch.device("meta"):  # the default of whatever is made without saying where
+            assert torch.equal(denoising_with_labels(by_label, rows, ENDS, generator=seeded(207)), expected)
+        leaf = rows.clone().requires_grad_()
+        assert not denoising_with_labels(by_label, leaf, ENDS, generator=seeded(207)).requires_grad
+
+    def test_gradients_reach_a_network_that_train_teaches(self):
+        rows, _ = labelled(30, 4, torch.float32)
+        network = ImageNetwork(rows[:, :4].mean(0), 1.0, channels=2, n_labels=3, generator=seeded(208))
+        loss = functools.partial(denoising_with_labels, sigmas=ENDS, unlabelled=0.3, weight=network.weight)
+        before = [parameter.detach().clone() for parameter in network.parameters()]
+        assert torch.isfinite(train(network, loss, 3, data=rows, lr=0.01, generator=seeded(209))).all()
+        for parameter, old in zip(network.parameters(), before, strict=True):
+            assert not torch.equal(parameter, old)
+
+    @pytest.mark.parametrize(
+        ("change", "error", "message"),
+        [
+            ({"model": None}, TypeError, "model must be a function, got NoneType"),
+            ({"model": lambda x, sigma, label: x[:1]}, ValueError, "model must return the shape"),
+            ({"rows": [[0.0, 1.0]]}, TypeError, r"rows must be a torch\.Tensor"),
+            ({"rows": torch.zeros(3, 1)}, ValueError, r"rows must have shape \(n, d \+ 1\), labels in the last column"),
+            ({"rows": torch.zeros(0, 3)}, ValueError, "rows must have at least one row"),
+            ({"rows": torch.tensor([[0.0, NAN]])}, ValueError, "rows must be finite"),
+            ({"rows": torch.tensor([[0.0, 0.5]])}, ValueError, "rows must have whole numbers from 0 on in the last"),
+            ({"rows": torch.tensor([[0.0, -1.0]])}, ValueError, "rows must have whole numbers from 0 on in the last"),
+            ({"rows": torch.tensor([[0.0, 1e30]])}, ValueError, "rows must have whole numbers from 0 on in the last"),
+            ({"unlabelled": -0.1}, ValueError, "unlabelled must lie between 0 and 1, got -0.1"),
+            ({"unlabelled": 1.1}, ValueError, "unlabelled must lie between 0 and 1"),
+            ({"unlabelled": "0"}, TypeError, "unlabelled must be a number"),
+            ({"sigmas": [1.0]}, ValueError, "sigmas must be at least two noise scales"),
+            ({"weight": 2.0}, TypeError, "weight must be a function"),
+            ({"generator": 0}, TypeError, "generator must be"),
+        ],
+    )
+    def test_bad_input_is_refused_by_name(self, change, error, message):
+        given = {"model": by_label, "rows": torch.zeros(3, 3), "sigmas": ENDS}
+        with pytest.raises(error, match=f"^{message}"):
+            denoising_with_labels(**(given | change))
 
 
 # Both losses on finite data.

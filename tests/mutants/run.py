@@ -51,6 +51,7 @@ PATIENCE = 20  # seconds for a test, beyond ten times what it takes: a slip may 
 
 # What the tests import. It is loaded once; each slip then has a copy of this process to itself.
 LOADED = ["torch", "scipy.stats", "scipy.integrate", "scipy.special", "sklearn.neighbors", "sklearn.model_selection"]
+LOADED += ["sklearn.datasets", "sklearn.mixture", "skimage.metrics", "scipy.linalg"]
 LOADED += ["hypothesis", "IPython.display", "ipywidgets", "matplotlib.backends.backend_agg", "tqdm.auto"]
 LOADED += ["bs4", "jupyter_book.cli.main", "jupyter_cache", "myst_nb.core.read", "nbclient", "nbformat", "sympy"]
 LOADED += ["selenium.webdriver.common.by", "selenium.webdriver.support.ui", "sphinx.application"]
