@@ -100,7 +100,7 @@ def generate(time: int = 32, sampler: str = "probability flow", network: ImageNe
 # What they make of a noisy digit (fig-images-denoise, fig-images-psnr).
 
 NOISES = [0.1, 0.3, 0.5, 0.8, 1.2]
-SHOWN = [0, 2, 4, 5, 8]
+SHOWN = [0, 2, 5, 8]
 _COLOURS = dict.fromkeys(["clean", "noisy", "Wiener", "mixture"], plots.TRUTH)
 _COLOURS = {**_COLOURS, "optimum": plots.CONTRAST, "network": plots.ESTIMATE}
 _NOISES = np.geomspace(0.05, 2, 11)
@@ -113,9 +113,12 @@ def _optimum(x, sigma):
 
 
 def _scores(network):
-    return dict(
-        zip(list(_COLOURS)[2:], (_gaussian().smoothed_score, _mixture().smoothed_score, _optimum, network), strict=True)
-    )
+    return {
+        "Wiener": _gaussian().smoothed_score,
+        "mixture": _mixture().smoothed_score,
+        "optimum": _optimum,
+        "network": network,
+    }
 
 
 @plots.styled
@@ -160,13 +163,13 @@ _BESIDE = {  # where the name of a curve begins
         "mixture": (0.2, 0.75),
         "optimum": (0.33, -3.6),
         "kernels, best h": (0.055, -1.6),
-        "Wiener (a straight line)": (0.6, -0.45),
+        "Wiener": (1.35, -0.45),
     },
     "seen": {
         "network": (0.08, 2.55),
         "mixture": (0.2, 1.35),
         "optimum": (0.98, 3.3),
-        "Wiener (a straight line)": (0.6, -0.45),
+        "Wiener": (1.35, -0.45),
     },
 }
 
@@ -181,7 +184,7 @@ def psnr(digits: str = "fresh", network: ImageNetwork | None = None) -> Figure:
         gain = np.subtract(decibels, curves["Wiener"])
         ax.semilogx(_NOISES, gain, color=_COLOURS.get(name, plots.MUTED), **style)
     for name, at in _BESIDE[digits].items():
-        color = _COLOURS.get(name, plots.TRUTH if "line" in name else plots.MUTED)
+        color = _COLOURS.get(name, plots.MUTED)
         plots.label(ax, *at, name, color, ha="left", va="baseline")
     ax.set(xlim=(0.045, 2.2), ylim=(-4, 4), xlabel="noise σ", ylabel="dB above Wiener")
     ax.set_xticks(ticks := [0.05, 0.1, 0.2, 0.5, 1, 2], [f"{tick:g}" for tick in ticks])
