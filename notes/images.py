@@ -68,8 +68,8 @@ def digits() -> Digits:
 
     References
     ----------
-    Alpaydin & Kaynak (1998), https://doi.org/10.24432/C50P49, CC BY 4.0: the test set, 43 people's forms reduced from
-    32 × 32 pixels.
+    Alpaydin & Kaynak (1998), https://doi.org/10.24432/C50P49, CC BY 4.0: the test set, by 13 of 43 people, reduced
+    from 32 × 32 pixels.
 
     Examples
     --------

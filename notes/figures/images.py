@@ -6,13 +6,20 @@ import math
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch.nn.functional import fold, unfold
 
 from notes import diffusion, images, plots, score_matching
+from notes._extras import needs
 from notes.figures.cast import seeded
 from notes.full_covariance import FullCovarianceMixture
 from notes.mixtures import kernel_density
 from notes.networks import ImageNetwork
 from notes.training import train
+
+with needs("images"):
+    from skimage import color, restoration
+    from skimage import data as photographs
 
 __all__ = [
     "HELD_OUT",
@@ -23,6 +30,9 @@ __all__ = [
     "SHOWN",
     "denoise",
     "psnr",
+    "PHOTO_NOISES",
+    "METHODS",
+    "photo",
 ]
 
 HELD_OUT = [[0, 5, 9], [1, 6, 11], [2, 7, 12], [3, 8, 13], [0, 4, 10]]  # sittings, in five draws
@@ -189,4 +199,79 @@ def psnr(digits: str = "fresh", network: ImageNetwork | None = None) -> Figure:
     ax.set(xlim=(0.045, 2.2), ylim=(-4, 4), xlabel="noise σ", ylabel="dB above Wiener")
     ax.set_xticks(ticks := [0.05, 0.1, 0.2, 0.5, 1, 2], [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
+    return figure
+
+
+# A photograph (fig-images-photo). Greys from 0, black, to 255, white.
+
+PHOTO_NOISES = [15, 25, 50]
+METHODS = ["noisy", "Wiener", "total variation", "non-local means", "mixture"]
+_TUNED = {15: (0.7, 0.6), 25: (0.8, 0.7), 50: (0.9, 0.7)}  # for each noise: TV's weight and NLM's h over σ, best here
+_WINDOW = 44, 150, 280, 256  # top, left, height and width of what is shown
+_DETAIL = 130, 238, 52, 100
+
+
+@functools.cache
+def _greys(name="camera"):
+    picture = getattr(photographs, name)()
+    return torch.from_numpy(255 * color.rgb2gray(picture) if picture.ndim == 3 else picture).float()
+
+
+@functools.cache
+def _patch_law(n_components=10):
+    """A law of patches of 8 × 8 pixels, from five photographs that are not the one to denoise."""
+    generator, chosen = seeded(1), []
+    for name in ("astronaut", "brick", "chelsea", "coffee", "rocket"):
+        rows = unfold(_greys(name)[None, None], 8, stride=2)[0].T
+        chosen.append(rows[torch.randint(len(rows), (2_000,), generator=generator)])
+    return FullCovarianceMixture.fit(torch.cat(chosen), n_components, regularisation=25.0)
+
+
+def _by_patches(law, noisy, sigma):
+    """Tweedie's line on every patch, and the mean of what the patches say of a pixel."""
+    rows = diffusion.denoised(law.smoothed_score, unfold(noisy[None, None], 8, stride=2)[0].T, sigma)
+    total, count = (fold(part.T[None], noisy.shape, 8, stride=2)[0, 0] for part in (rows, torch.ones_like(rows)))
+    return total / count
+
+
+@functools.cache
+def _restored(method, sigma, law=None):
+    clean = _greys()
+    noisy = clean + sigma * torch.randn(clean.shape, generator=seeded(1))
+    if method == "noisy":
+        return noisy
+    if method == "mixture":
+        return _by_patches(law or _patch_law(), noisy, sigma)
+    if method == "Wiener":
+        return _by_patches(_patch_law(1), noisy, sigma)
+    weight, h = (share * sigma for share in _TUNED[sigma])
+    if method == "total variation":
+        return torch.from_numpy(restoration.denoise_tv_chambolle(noisy.numpy(), weight=weight))
+    return torch.from_numpy(restoration.denoise_nl_means(noisy.numpy(), 5, 6, h=h, sigma=sigma, preserve_range=True))
+
+
+@plots.styled
+def photo(sigma: int = 25, method: str = "mixture", mixture: FullCovarianceMixture | None = None) -> Figure:
+    """A part of the photograph as one method leaves it, and a detail of it above the same detail without noise."""
+    made, clean = _restored(method, sigma, mixture), _greys()
+    figure, axes = plots.canvas(1, 3, height=3.4)
+    figure.set_layout_engine("none")
+    wide, high = figure.get_size_inches() * figure.dpi
+    parts = [  # what is shown, pixels of the frame a side for one of the photograph, and where in the frame
+        (made, _WINDOW, 2, 10, 0, f"{method}, σ = {sigma}: {images.psnr(made, clean, peak=255):.1f} dB"),
+        (made, _DETAIL, 5, 564, 0, "the part in the frame"),
+        (clean, _DETAIL, 5, 564, 306, "the same without noise"),
+    ]
+    for ax, (picture, (top, left, height, width), scale, right, down, words) in zip(axes, parts, strict=True):
+        part = picture[top : top + height, left : left + width].double()
+        ax.imshow(part, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        height, width = scale * height, scale * width
+        ax.set_position((right / wide, 1 - (down + height) / high, width / wide, height / high))
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        ax.set_xlabel(words, labelpad=2)
+    top, left, height, width = _DETAIL
+    corner = left - _WINDOW[1] - 0.5, top - _WINDOW[0] - 0.5
+    axes[0].add_patch(Rectangle(corner, width, height, fill=False, edgecolor=plots.CONTRAST, linewidth=1.2))
+    axes[1].xaxis.label.set_color(plots.CONTRAST)
     return figure
