@@ -50,8 +50,8 @@ def replaced(
         The ladder, falling, at least two rungs.
     known : sequence of int
         The coordinates that are known, some of 0 to d − 1.
-    values : (m,) Tensor
-        v, what they are.
+    values : (m,) or (n, m) Tensor
+        v, what they are; or a row for each particle.
     passes : int
         At least 1.
     generator : torch.Generator, optional
@@ -133,8 +133,8 @@ def guided_by_known(
         (n, d) and σ, a number → (n, d), differentiable in x.
     known : sequence of int
         The coordinates that are known.
-    values : (m,) Tensor
-        v, what they are.
+    values : (m,) or (n, m) Tensor
+        v, what they are; or a row for each particle.
     spread : float
         τ > 0, the standard deviation of a pixel, in units of x.
 
@@ -198,8 +198,8 @@ def hidden_score(score: _Score, known: Sequence[int] | Tensor, values: Tensor | 
         (n, d) and σ, a number → (n, d).
     known : sequence of int
         The coordinates that are known, m of them.
-    values : (m,) Tensor
-        v, what they are.
+    values : (m,) or (n, m) Tensor
+        v, what they are; or a row for each particle.
 
     Returns
     -------
@@ -242,12 +242,15 @@ def _told(known, values):
     known = check.places("known", known).clone()
     digits = torch.empty(0, dtype=torch.float64, device=known.device)
     values = check.finite("values", check.floating("values", values, like=digits)).detach().clone()
-    if values.shape != known.shape:
-        raise ValueError(f"values must have shape ({len(known)},), one a known coordinate, got {tuple(values.shape)}")
+    if values.ndim not in (1, 2) or values.shape[-1] != len(known):
+        wanted = f"({len(known)},), one a known coordinate, or have a row for each particle"
+        raise ValueError(f"values must have shape {wanted}, got {tuple(values.shape)}")
     return known, values
 
 
 def _at(x, known, values):
     """The same for points x: on their device and in their dtype."""
     known = check.places("known", known, check.points("x", x).shape[1])
+    if values.ndim == 2 and len(values) != len(x):
+        raise ValueError(f"values must have {len(x)} rows, one a particle, got shape {tuple(values.shape)}")
     return known.to(x.device), check.finite("values", values.to(x))
