@@ -50,8 +50,8 @@ def replaced(
         The ladder, falling, at least two rungs.
     known : sequence of int
         The coordinates that are known, some of 0 to d − 1.
-    values : (m,) Tensor
-        v, what they are.
+    values : (m,) or (n, m) Tensor
+        v, what they are; or a row for each particle.
     passes : int
         At least 1.
     generator : torch.Generator, optional
@@ -129,8 +129,8 @@ def guided_by_known(
         (n, d) and σ, a number → (n, d), differentiable in x.
     known : sequence of int
         The coordinates that are known.
-    values : (m,) Tensor
-        v, what they are.
+    values : (m,) or (n, m) Tensor
+        v, what they are; or a row for each particle.
     spread : float
         τ > 0, the standard deviation of a pixel, in units of x.
 
@@ -189,8 +189,8 @@ def hidden_score(score: _Score, known: Sequence[int] | Tensor, values: Tensor | 
         (n, d) and σ, a number → (n, d).
     known : sequence of int
         The coordinates that are known, m of them.
-    values : (m,) Tensor
-        v, what they are.
+    values : (m,) or (n, m) Tensor
+        v, what they are; or a row for each particle.
 
     Returns
     -------
@@ -231,6 +231,7 @@ def _known(x, known, values):
     """Places and values of what is known, on the device of x and in its dtype."""
     known = check.places("known", known, x.shape[1]).to(x.device)
     values = check.finite("values", check.floating("values", values, like=x)).detach()
-    if values.shape != known.shape:
-        raise ValueError(f"values must have shape ({len(known)},), one a known coordinate, got {tuple(values.shape)}")
+    if values.shape not in [(len(known),), (len(x), len(known))]:
+        wanted = f"({len(known)},), one a known coordinate, or ({len(x)}, {len(known)}), one row a particle"
+        raise ValueError(f"values must have shape {wanted}, got {tuple(values.shape)}")
     return known, values
