@@ -5,7 +5,7 @@ import functools
 import torch
 from matplotlib.figure import Figure
 
-from notes import diffusion, images, plots, score_matching
+from notes import diffusion, images, inpainting, plots, score_matching
 from notes.figures.cast import seeded
 from notes.full_covariance import FullCovarianceMixture
 from notes.networks import ImageNetwork
@@ -16,6 +16,9 @@ __all__ = [
     "ENDS",
     "SAMPLERS",
     "generate",
+    "HALVES",
+    "RECIPES",
+    "half",
 ]
 
 HELD_OUT = [[0, 5, 9], [1, 6, 11], [2, 7, 12], [3, 8, 13], [0, 4, 10]]  # sittings, in five draws
@@ -71,4 +74,77 @@ def generate(time: int = 40, sampler: str = "probability flow", network: ImageNe
         record_every=1,
     )
     plots.pictures(ax, path[time][None], rows=["noise to digits"])
+    return figure
+
+
+# What fills a hidden half (fig-images-half).
+
+HALVES = {"8": 138, "9": 31, "7": 43, "2": 187, "5": 5}  # fresh digits; of the first four the mixture is least sure
+RECIPES = ["the exact posterior", "replaced", "replaced, 10 passes", "guided", "Langevin", "network, guided"]
+_SEEN = list(range(32))
+
+
+@functools.cache
+def _posteriors():
+    """The mixture's law of the lower half of each digit of HALVES, given its upper half."""
+    values = _data()[1].x[list(HALVES.values())]
+    return [_mixture().given(_SEEN, value[:32]) for value in values]
+
+
+@functools.cache
+def _exact(seed):
+    """Eight draws from each of them: (digits, 8, 32)."""
+    generator = seeded(seed)
+    return torch.stack([posterior.sample(8, generator) for posterior in _posteriors()])
+
+
+@functools.cache
+def _filled(recipe, score):
+    """What a recipe makes of the upper halves, with the score: (digits, 8, 32)."""
+    values = _data()[1].x[list(HALVES.values())].repeat_interleave(8, 0)[:, :32]
+    sigmas, generator = diffusion.ladder(*ENDS, 101), seeded(2)
+    x0 = _data()[0].x.mean(0) + ENDS[0] * torch.randn(len(values), 64, generator=generator)
+    if recipe == "Langevin":
+        field = inpainting.hidden_score(score, _SEEN, values)
+        x = diffusion.annealed_langevin(field, x0[:, 32:], sigmas, 0.5 * ENDS[1] ** 2, 5, generator=generator)
+    elif recipe.endswith("guided"):
+        field = inpainting.guided_by_known(score, _SEEN, values, spread=0.3)
+        x = diffusion.reverse_diffusion(field, x0, sigmas, generator=generator)
+    else:
+        passes = 10 if recipe.endswith("passes") else 1
+        x = inpainting.replaced(score, x0, sigmas, _SEEN, values, passes=passes, generator=generator)
+    return x[:, -32:].reshape(len(HALVES), 8, 32)
+
+
+@functools.cache
+def _perfect():
+    """The smoothed score of the mixture, which keeps what it has computed for each rung."""
+    smoothed = functools.cache(_mixture().smoothed)
+    return lambda x, sigma: smoothed(sigma).score(x)
+
+
+@plots.styled
+def half(digit: str = "9", recipe: str = "replaced", network: ImageNetwork | None = None) -> Figure:
+    """A digit whose lower half is hidden: eight draws from the exact posterior, and eight fillings by a recipe.
+
+    Below each filling is its log-density under the exact posterior less that of an exact draw on average; none where
+    the score is that of ``network``, which is taught anew where none is given.
+    """
+    at = list(HALVES).index(digit)
+    posterior, seen = _posteriors()[at], _data()[1].x[HALVES[digit]][:32]
+    if recipe == RECIPES[0]:
+        filled = _exact(3)[at]
+    else:
+        filled = _filled(recipe, (network or _learned()) if recipe.startswith("network") else _perfect())[at]
+    rows = torch.stack([_exact(1)[at], filled.double()])
+    below = posterior.log_prob(rows[1]) - posterior.log_prob(posterior.sample(2_000, seeded(4))).mean()
+    known = torch.cat([seen, torch.zeros(32)])
+    whole = torch.cat([seen.expand(2, 8, 32), rows], 2)
+    figure, ax = plots.canvas(height=2.1)
+    plots.pictures(
+        ax,
+        torch.cat([torch.stack([known, _data()[1].x[HALVES[digit]]])[:, None], whole], 1),
+        rows=["exact", recipe],
+        below=["real"] + ["" if recipe.startswith("network") else f"{value:+.0f}" for value in below],
+    )
     return figure
