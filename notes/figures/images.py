@@ -79,8 +79,8 @@ def generate(time: int = 40, sampler: str = "probability flow", network: ImageNe
 
 # What fills a hidden half (fig-images-half).
 
-HALVES = {"8": 138, "9": 31, "7": 43, "2": 187, "5": 5}  # fresh digits; of the first four the mixture is least sure
-RECIPES = ["the exact posterior", "replaced", "replaced, 10 passes", "guided", "Langevin", "network, guided"]
+HALVES = {"9": 31, "2": 75, "4": 144, "5": 369, "7": 27}  # fresh digits; of the 9 the mixture is not sure
+RECIPES = ["exact", "replaced", "5 passes", "guided", "Langevin", "network"]
 _SEEN = list(range(32))
 
 
@@ -107,11 +107,11 @@ def _filled(recipe, score):
     if recipe == "Langevin":
         field = inpainting.hidden_score(score, _SEEN, values)
         x = diffusion.annealed_langevin(field, x0[:, 32:], sigmas, 0.5 * ENDS[1] ** 2, 5, generator=generator)
-    elif recipe.endswith("guided"):
+    elif recipe in ("guided", "network"):
         field = inpainting.guided_by_known(score, _SEEN, values, spread=0.3)
         x = diffusion.reverse_diffusion(field, x0, sigmas, generator=generator)
     else:
-        passes = 10 if recipe.endswith("passes") else 1
+        passes = 5 if recipe == "5 passes" else 1
         x = inpainting.replaced(score, x0, sigmas, _SEEN, values, passes=passes, generator=generator)
     return x[:, -32:].reshape(len(HALVES), 8, 32)
 
@@ -124,27 +124,27 @@ def _perfect():
 
 
 @plots.styled
-def half(digit: str = "9", recipe: str = "replaced", network: ImageNetwork | None = None) -> Figure:
+def half(digit: str = "5", recipe: str = "replaced", network: ImageNetwork | None = None) -> Figure:
     """A digit whose lower half is hidden: eight draws from the exact posterior, and eight fillings by a recipe.
 
     Below each filling is its log-density under the exact posterior less that of an exact draw on average; none where
     the score is that of ``network``, which is taught anew where none is given.
     """
     at = list(HALVES).index(digit)
-    posterior, seen = _posteriors()[at], _data()[1].x[HALVES[digit]][:32]
-    if recipe == RECIPES[0]:
+    posterior, real = _posteriors()[at], _data()[1].x[HALVES[digit]]
+    if recipe == "exact":
         filled = _exact(3)[at]
     else:
-        filled = _filled(recipe, (network or _learned()) if recipe.startswith("network") else _perfect())[at]
-    rows = torch.stack([_exact(1)[at], filled.double()])
-    below = posterior.log_prob(rows[1]) - posterior.log_prob(posterior.sample(2_000, seeded(4))).mean()
-    known = torch.cat([seen, torch.zeros(32)])
-    whole = torch.cat([seen.expand(2, 8, 32), rows], 2)
-    figure, ax = plots.canvas(height=2.1)
-    plots.pictures(
-        ax,
-        torch.cat([torch.stack([known, _data()[1].x[HALVES[digit]]])[:, None], whole], 1),
-        rows=["exact", recipe],
-        below=["real"] + ["" if recipe.startswith("network") else f"{value:+.0f}" for value in below],
-    )
+        filled = _filled(recipe, (network or _learned()) if recipe == "network" else _perfect())[at].double()
+    known = real[:32]
+    rows = torch.cat([known.expand(2, 8, 32), torch.stack([_exact(1)[at], filled])], 2)
+    ends = torch.stack([torch.cat([known, torch.zeros(32)]), real])
+    usual = posterior.log_prob(posterior.sample(2_000, seeded(4)))
+    found = posterior.log_prob(filled)
+    words = ["" if recipe == "network" else f"{round(value):+d}".replace("-", "−") for value in (found - usual.mean()).tolist()]
+    figure, ax = plots.canvas(height=1.9)
+    plots.pictures(ax, torch.cat([ends[:, None], rows], 1), rows=["exact", recipe], below=["real", *words])
+    for word, value in zip(ax.get_xticklabels()[1:], found, strict=True):
+        word.set_color(plots.CONTRAST if value < usual.quantile(0.05) else plots.TRUTH)
+    ax.get_yticklabels()[1].set_color(plots.ESTIMATE)
     return figure
