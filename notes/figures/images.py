@@ -83,10 +83,10 @@ def generate(time: int = 40, sampler: str = "probability flow", network: ImageNe
 
 # Two halves of the data, one noise (fig-images-halves).
 
-MOST = {10: 900, 700: 1_000}  # digits in each half, and the steps of their networks
+MOST = {10: 900, 700: 900}  # digits in each half, and the steps of their networks
 WHO = ["networks", "straight lines", "kernels"]
-RUNGS = [0, 10, 15, 20, 25, 30, 39]
-_DOWN = diffusion.ladder(*ENDS, 40)
+RUNGS = [0, 4, 6, 8, 10, 12, 15, 19]
+_DOWN = diffusion.ladder(*ENDS, 20)
 _COLUMNS = 8
 
 
@@ -165,8 +165,8 @@ def _judge():
 def _asked(guidance):
     """Fifty of each digit in turn, 0, 1, … 9, 0, … asked for with one strength, all ten from the same fifty noises."""
     noise = torch.randn(50, 64, generator=seeded(3)).repeat_interleave(10, 0)
-    field, ladder = diffusion.guided(_learned(), torch.arange(500) % 10, guidance), diffusion.ladder(*ENDS, 20)
-    return diffusion.probability_flow(field, _learned().mean + ENDS[0] * noise, ladder)
+    field = diffusion.guided(_learned(), torch.arange(500) % 10, guidance)
+    return diffusion.probability_flow(field, _learned().mean + ENDS[0] * noise, _DOWN)
 
 
 @plots.styled
