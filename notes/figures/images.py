@@ -170,7 +170,7 @@ def _asked(guidance):
 
 
 @plots.styled
-def label(digit: int = 4, guidance: float = 0.5, drawn: dict[float, torch.Tensor] | None = None) -> Figure:
+def label(digit: int = 0, guidance: float = 0.5, drawn: dict[float, torch.Tensor] | None = None) -> Figure:
     """Digits that were asked for, from the same noise at each strength; how many are recognised, and their spread."""
     x, (data, _) = (drawn[guidance] if drawn else _asked(guidance))[digit::10], _data()
     recognised = int((_judge().predict(x.numpy()) == digit).sum())
