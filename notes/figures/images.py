@@ -4,6 +4,7 @@ import functools
 
 import torch
 from matplotlib.figure import Figure
+from sklearn.svm import SVC
 
 from notes import diffusion, images, plots, score_matching
 from notes.figures.cast import seeded
@@ -16,7 +17,7 @@ __all__ = [
     "HELD_OUT",
     "ENDS",
     "SAMPLERS",
-    "MOST",
+    "HALVES",
     "RUNGS",
     "WHO",
     "GUIDANCE",
@@ -83,7 +84,7 @@ def generate(time: int = 40, sampler: str = "probability flow", network: ImageNe
 
 # Two halves of the data, one noise (fig-images-halves).
 
-MOST = {10: 900, 700: 900}  # digits in each half, and the steps of their networks
+HALVES = {10: 900, 700: 900}  # digits in each half, and the steps of their networks
 WHO = ["networks", "straight lines", "kernels"]
 RUNGS = [0, 4, 6, 8, 10, 12, 15, 19]
 _DOWN = diffusion.ladder(*ENDS, 20)
@@ -103,7 +104,7 @@ def _taught(n, half):
     x, generator = _halves(n)[half], seeded(half)
     network = ImageNetwork(x.mean(0), (x - x.mean(0)).std().item(), generator=generator)
     loss = functools.partial(score_matching.denoising_over_scales, sigmas=TAUGHT, weight=network.weight)
-    train(network, loss, MOST[n], data=x, batch_size=min(32, n), lr=5e-3, generator=generator)
+    train(network, loss, HALVES[n], data=x, batch_size=min(32, n), lr=5e-3, generator=generator)
     return network.requires_grad_(False)
 
 
@@ -155,8 +156,6 @@ GUIDANCE = [0, 0.5, 1, 3]
 @functools.cache
 def _judge():
     """A classifier that has seen the digits to learn from, and no network."""
-    from sklearn.svm import SVC
-
     data, _ = _data()
     return SVC(gamma=0.05, C=10).fit(data.x.numpy(), data.label.numpy())
 
