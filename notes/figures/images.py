@@ -84,7 +84,7 @@ def generate(time: int = 40, sampler: str = "probability flow", network: ImageNe
 
 # Two halves of the data, one noise (fig-images-halves).
 
-HALVES = {10: 900, 700: 900}  # digits in each half, and the steps of their networks
+HALVES = {10: 1_200, 700: 900}  # digits in each half, and the steps of their networks
 WHO = ["networks", "straight lines", "kernels"]
 RUNGS = [0, 4, 6, 8, 10, 12, 15, 19]
 _DOWN = diffusion.ladder(*ENDS, 20)
