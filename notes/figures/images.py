@@ -20,6 +20,7 @@ from notes.training import train
 with needs("images"):
     from skimage import color, restoration
     from skimage import data as photographs
+    from sklearn.svm import SVC
 
 __all__ = [
     "HELD_OUT",
@@ -33,9 +34,15 @@ __all__ = [
     "PHOTO_NOISES",
     "METHODS",
     "photo",
-    "HALVES",
+    "COVERED",
     "RECIPES",
     "half",
+    "HALVES",
+    "WHO",
+    "RUNGS",
+    "halves",
+    "GUIDANCE",
+    "label",
 ]
 
 HELD_OUT = [[0, 5, 9], [1, 6, 11], [2, 7, 12], [3, 8, 13], [0, 4, 10]]  # sittings, in five draws
@@ -282,15 +289,15 @@ def photo(sigma: int = 25, method: str = "mixture", mixture: FullCovarianceMixtu
 
 # What fills a hidden half (fig-images-half).
 
-HALVES = {"9": 31, "2": 75, "4": 144, "5": 369, "7": 27}  # fresh digits; of the 9 the mixture is not sure
+COVERED = {"9": 31, "2": 75, "4": 144, "5": 369, "7": 27}  # fresh digits; of the 9 the mixture is not sure
 RECIPES = ["exact", "replaced", "5 passes", "guided", "Langevin", "network"]
 _SEEN = list(range(32))
 
 
 @functools.cache
 def _posteriors():
-    """The mixture's law of the lower half of each digit of HALVES, given its upper half."""
-    values = _data()[1].x[list(HALVES.values())]
+    """The mixture's law of the lower half of each digit of COVERED, given its upper half."""
+    values = _data()[1].x[list(COVERED.values())]
     return [_mixture().given(_SEEN, value[:32]) for value in values]
 
 
@@ -304,7 +311,7 @@ def _exact(seed):
 @functools.cache
 def _filled(recipe, score):
     """What a recipe makes of the upper halves, with the score: (digits, 8, 32)."""
-    values = _data()[1].x[list(HALVES.values())].repeat_interleave(8, 0)[:, :32]
+    values = _data()[1].x[list(COVERED.values())].repeat_interleave(8, 0)[:, :32]
     sigmas, generator = diffusion.ladder(*ENDS, 101), seeded(2)
     x0 = _data()[0].x.mean(0) + ENDS[0] * torch.randn(len(values), 64, generator=generator)
     if recipe == "Langevin":
@@ -316,7 +323,7 @@ def _filled(recipe, score):
     else:
         passes = 5 if recipe == "5 passes" else 1
         x = inpainting.replaced(score, x0, sigmas, _SEEN, values, passes=passes, generator=generator)
-    return x[:, -32:].reshape(len(HALVES), 8, 32)
+    return x[:, -32:].reshape(len(COVERED), 8, 32)
 
 
 @functools.cache
@@ -333,8 +340,8 @@ def half(digit: str = "5", recipe: str = "replaced", network: ImageNetwork | Non
     Below each filling is its log-density under the exact posterior less that of an exact draw on average; none where
     the score is that of ``network``, which is taught anew where none is given.
     """
-    at = list(HALVES).index(digit)
-    posterior, real = _posteriors()[at], _data()[1].x[HALVES[digit]]
+    at = list(COVERED).index(digit)
+    posterior, real = _posteriors()[at], _data()[1].x[COVERED[digit]]
     if recipe == "exact":
         filled = _exact(3)[at]
     else:
@@ -353,4 +360,103 @@ def half(digit: str = "5", recipe: str = "replaced", network: ImageNetwork | Non
     for word, value in zip(ax.get_xticklabels()[1:], found, strict=True):
         word.set_color(plots.CONTRAST if value < usual.quantile(0.05) else plots.TRUTH)
     ax.get_yticklabels()[1].set_color(plots.ESTIMATE)
+    return figure
+
+
+# Two halves of the data, one noise (fig-images-halves).
+
+HALVES = {10: 1_200, 700: 900}  # digits in each half, and the steps of their networks
+WHO = ["networks", "straight lines", "kernels"]
+RUNGS = [0, 4, 6, 8, 10, 12, 15, 19]
+_DOWN = diffusion.ladder(*ENDS, 20)
+_COLUMNS = 8
+
+
+@functools.cache
+def _halves(n):
+    """Two times n digits that have none in common."""
+    order = torch.randperm(len(_data()[0].x), generator=seeded(1))
+    return tuple(_data()[0].x[rows] for rows in (order[:n], order[-n:]))
+
+
+@functools.cache
+def _taught(n, half):
+    """A network that has seen one half."""
+    x, generator = _halves(n)[half], seeded(half)
+    network = ImageNetwork(x.mean(0), (x - x.mean(0)).std().item(), generator=generator)
+    loss = functools.partial(score_matching.denoising_over_scales, sigmas=TAUGHT, weight=network.weight)
+    train(network, loss, HALVES[n], data=x, batch_size=min(32, n), lr=5e-3, generator=generator)
+    return network.requires_grad_(False)
+
+
+def _from_half(n, half, who):
+    """A field of two arguments that was made of one half alone."""
+    x = _halves(n)[half]
+    if who == "networks":
+        return _taught(n, half)
+    return (kernel_density(x, 0.3) if who == "kernels" else FullCovarianceMixture.fit(x, 1)).smoothed_score
+
+
+@functools.cache
+def _same_noise(n, who, networks):
+    """What both halves make of the same noise, (2, rungs, digits, 64), and the datum nearest to each end."""
+    mean, noise = _data()[0].x.mean(0), torch.randn(100, 64, generator=seeded(2))
+    fields = networks or [_from_half(n, half, who) for half in (0, 1)]
+    paths = torch.stack(
+        [diffusion.probability_flow(field, mean + ENDS[0] * noise, _DOWN, record_every=1) for field in fields]
+    )
+    ends = zip(_halves(n), paths[:, -1], strict=True)
+    return paths, torch.stack([x[torch.cdist(end[:_COLUMNS], x).argmin(1)] for x, end in ends])
+
+
+@plots.styled
+def halves(
+    n: int = 10,
+    who: str = "networks",
+    rung: int = RUNGS[-1],
+    networks: dict[int, list[ImageNetwork]] | None = None,
+) -> Figure:
+    """What two fields, made of n digits each and none in common, make of the same noise."""
+    given = tuple(networks[n]) if networks and who == "networks" else None
+    paths, nearest = _same_noise(n, who, given)
+    away = paths[:, rung] - _data()[0].x.mean(0)
+    agreement = torch.cosine_similarity(*away).mean().item()
+    shown = paths[:, rung, :_COLUMNS]
+    figure, (above, below) = plots.canvas(2, 1, height=3.1)
+    plots.pictures(above, shown, rows=["from A", "from B"])
+    plots.pictures(below, nearest, rows=["nearest in A", "nearest in B"])
+    above.set_xlabel(f"σ = {_DOWN[rung]:.2g}: agreement {agreement:.2f}", color=plots.ESTIMATE)
+    return figure
+
+
+# A label, and a push towards it (fig-images-label).
+
+GUIDANCE = [0, 0.5, 1, 3]
+
+
+@functools.cache
+def _judge():
+    """A classifier that has seen the digits to learn from, and no network."""
+    data, _ = _data()
+    return SVC(gamma=0.05, C=10).fit(data.x.numpy(), data.label.numpy())
+
+
+@functools.cache
+def _asked(guidance):
+    """Fifty of each digit in turn, 0, 1, … 9, 0, … asked for with one strength, all ten from the same fifty noises."""
+    noise = torch.randn(50, 64, generator=seeded(3)).repeat_interleave(10, 0)
+    field = diffusion.guided(_learned(), torch.arange(500) % 10, guidance)
+    return diffusion.probability_flow(field, _learned().mean + ENDS[0] * noise, _DOWN)
+
+
+@plots.styled
+def label(digit: int = 0, guidance: float = 0.5, drawn: dict[float, torch.Tensor] | None = None) -> Figure:
+    """Digits that were asked for, from the same noise at each strength; how many are recognised, and their spread."""
+    x, (data, _) = (drawn[guidance] if drawn else _asked(guidance))[digit::10], _data()
+    recognised = int((_judge().predict(x.numpy()) == digit).sum())
+    spread = x.var(0).sum() / data.x[data.label == digit].var(0).sum()
+    figure, ax = plots.canvas(height=1.75)
+    plots.pictures(ax, x[:20].reshape(2, 10, 64))
+    ax.set_yticks([])
+    ax.set_xlabel(f"{recognised} of {len(x)} recognised, spread {spread:.2f}", color=plots.ESTIMATE)
     return figure
