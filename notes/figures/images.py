@@ -141,7 +141,9 @@ def half(digit: str = "5", recipe: str = "replaced", network: ImageNetwork | Non
     ends = torch.stack([torch.cat([known, torch.zeros(32)]), real])
     usual = posterior.log_prob(posterior.sample(2_000, seeded(4)))
     found = posterior.log_prob(filled)
-    words = ["" if recipe == "network" else f"{round(value):+d}".replace("-", "−") for value in (found - usual.mean()).tolist()]
+    words = [f"{round(value):+d}".replace("-", "−") for value in (found - usual.mean()).tolist()]
+    if recipe == "network":
+        words = [""] * 8
     figure, ax = plots.canvas(height=1.9)
     plots.pictures(ax, torch.cat([ends[:, None], rows], 1), rows=["exact", recipe], below=["real", *words])
     for word, value in zip(ax.get_xticklabels()[1:], found, strict=True):
