@@ -365,7 +365,7 @@ def half(digit: str = "5", recipe: str = "replaced", network: ImageNetwork | Non
 
 # Two halves of the data, one noise (fig-images-halves).
 
-HALVES = {10: 1_200, 700: 900}  # digits in each half, and the steps of their networks
+HALVES = {10: 800, 700: 600}  # digits in each half, and the steps of their networks
 WHO = ["networks", "straight lines", "kernels"]
 RUNGS = [0, 4, 6, 8, 10, 12, 15, 19]
 _DOWN = diffusion.ladder(*ENDS, 20)
@@ -385,7 +385,7 @@ def _taught(n, half):
     x, generator = _halves(n)[half], seeded(half)
     network = ImageNetwork(x.mean(0), (x - x.mean(0)).std().item(), generator=generator)
     loss = functools.partial(score_matching.denoising_over_scales, sigmas=TAUGHT, weight=network.weight)
-    train(network, loss, HALVES[n], data=x, batch_size=min(32, n), lr=5e-3, generator=generator)
+    train(network, loss, HALVES[n], data=x, batch_size=min(32, n), lr=8e-3, generator=generator)
     return network.requires_grad_(False)
 
 
@@ -431,7 +431,7 @@ def halves(
 
 # A label, and a push towards it (fig-images-label).
 
-GUIDANCE = [0, 0.5, 1, 3]
+GUIDANCE = [0, 0.2, 1, 3]
 
 
 @functools.cache
@@ -450,7 +450,7 @@ def _asked(guidance):
 
 
 @plots.styled
-def label(digit: int = 0, guidance: float = 0.5, drawn: dict[float, torch.Tensor] | None = None) -> Figure:
+def label(digit: int = 0, guidance: float = 0.2, drawn: dict[float, torch.Tensor] | None = None) -> Figure:
     """Digits that were asked for, from the same noise at each strength; how many are recognised, and their spread."""
     x, (data, _) = (drawn[guidance] if drawn else _asked(guidance))[digit::10], _data()
     recognised = int((_judge().predict(x.numpy()) == digit).sum())
