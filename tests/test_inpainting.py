@@ -172,7 +172,7 @@ class TestReplaced:
             ({"sigmas": [1.0, 0.0]}, ValueError, "sigmas must be positive"),
             ({"known": [2]}, ValueError, "known must lie from 0 to 1"),
             ({"known": []}, ValueError, "known must be one or more different"),
-            ({"values": [1.0, 2.0]}, ValueError, r"values must have shape \(1,\), one a known coordinate, or have a row for each particle, got \(2,\)"),
+            ({"values": [1.0, 2.0]}, ValueError, r"values must have shape \(1,\), one a known .*, got \(2,\)"),
             ({"values": [NAN]}, ValueError, "values must be finite"),
             ({"values": [1e39]}, ValueError, "values must be finite"),
             ({"passes": 0}, ValueError, "passes must be at least 1"),
