@@ -120,8 +120,8 @@ def guided_by_known(
 
     .. math::
 
-       s(x, \sigma) - \frac{1}{2 r^2} \nabla_x \bigl\lVert v - D(x, \sigma)_o \bigr\rVert^2, \qquad
-       r^2 = \frac{\sigma^2 \tau^2}{\sigma^2 + \tau^2}
+       &s(x, \sigma) - \frac{1}{2 r^2} \nabla_x \bigl\lVert v - D(x, \sigma)_o \bigr\rVert^2 \\
+       &r^2 = \frac{\sigma^2 \tau^2}{\sigma^2 + \tau^2}
 
     with D = x + σ² s the denoiser. It takes the clean known part, given the noisy image, for Gaussian around D with
     variance r², as it is on a single Gaussian of variance τ²; on other laws the score at σ > 0 is not that of the
