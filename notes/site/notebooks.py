@@ -61,8 +61,8 @@ def version(name):
 
 
 if version("notes") != {version!r} or not all(map(version, others)):
-    beside = f"./{{wheel}}[figures,images]" if os.path.exists(wheel) else ""
-    source = beside or (address and f"notes[figures,images] @ {{address}}")
+    beside = f"./{{wheel}}[figures]" if os.path.exists(wheel) else ""
+    source = beside or (address and f"notes[figures] @ {{address}}")
     hosted = {{"BINDER_SERVICE_HOST", "COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"}} & {{*os.environ}}
     if not source:
         raise ImportError(f"put {{wheel}} beside this notebook, and run this cell again")
@@ -105,7 +105,7 @@ def _checksum(content):
 
 
 def outside(cells):
-    """The distributions of what cells import beyond the package and what it draws with."""
+    """The distributions of what cells import beyond the package and what it draws with; those for images are named."""
     names = set()
     for tree in filter(None, map(syntax, cells)):
         for node in ast.walk(tree):
@@ -113,7 +113,8 @@ def outside(cells):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names.add(node.module.partition(".")[0])
-    brought = {re.match(r"[\w.-]+", need)[0].lower() for need in importlib.metadata.requires("notes")} | {"notes"}
+    required = (need for need in importlib.metadata.requires("notes") if 'extra == "images"' not in need)
+    brought = {re.match(r"[\w.-]+", need)[0].lower() for need in required} | {"notes"}
     known = importlib.metadata.packages_distributions()
     found = {known[name][0] for name in names - sys.stdlib_module_names if name in known}
     return sorted(name for name in found if name.lower() not in brought)

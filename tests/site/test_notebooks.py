@@ -181,7 +181,7 @@ def test_the_first_cell_says_what_to_do_where_something_is_missing(first_cell, n
     with pytest.raises(ImportError, match=f"put {notebooks.WHEEL} beside this notebook, and run this cell again"):
         first_cell(installed)
     (tmp_path / notebooks.WHEEL).touch()
-    line = f'%pip install "./{notebooks.WHEEL}[figures,images]" "scikit-learn" "scipy"'
+    line = f'%pip install "./{notebooks.WHEEL}[figures]" "scikit-learn" "scipy"'
     with pytest.raises(ImportError, match=re.escape(line)):
         first_cell(installed)
 
@@ -197,9 +197,9 @@ def test_the_first_cell_installs_on_a_host(first_cell, monkeypatch, tmp_path, ho
     address = f"https://book.example/_sources/book/{notebooks.WHEEL}"
     ((*pip, source, learn, scipy),) = first_cell({}, address)
     assert pip == [sys.executable, "-m", "pip", "install", "--quiet"]
-    assert [source, learn, scipy] == [f"notes[figures,images] @ {address}", "scikit-learn", "scipy"]
+    assert [source, learn, scipy] == [f"notes[figures] @ {address}", "scikit-learn", "scipy"]
     (tmp_path / notebooks.WHEEL).touch()
-    assert first_cell({}, address)[1][5] == f"./{notebooks.WHEEL}[figures,images]"
+    assert first_cell({}, address)[1][5] == f"./{notebooks.WHEEL}[figures]"
 
 
 @pytest.mark.parametrize(
