@@ -315,7 +315,7 @@ def test_ci_stops_at_the_first_failure_and_requires_the_browser():
     path = ROOT / ".ci" / "run"
     assert os.access(path, os.X_OK)
     assert subprocess.run(["bash", "-n", path]).returncode == 0
-    steps = ["set -euo pipefail", "NOTES_REQUIRE_BROWSER=1", "ruff check", "rm -rf _build", "make public", "make test"]
+    steps = ["set -euo pipefail", "NOTES_REQUIRE_BROWSER=1", "ruff check", "rm -rf _build", "make book", "make test"]
     positions = [path.read_text().index(step) for step in steps]
     assert positions == sorted(positions)
 
