@@ -90,7 +90,7 @@ SAMPLERS = ["probability flow", "reverse SDE", "annealed Langevin"]
 def _ways(network, sampler):
     """Twenty ways down the ladder (rung, image, pixel), the ladder, and the datum nearest to each end."""
     data, _ = _data()
-    sigmas, generator = diffusion.ladder(*ENDS, 41), seeded(1)
+    sigmas, generator = diffusion.ladder(*ENDS, 40), seeded(1)
     start = network.mean + ENDS[0] * torch.randn(20, 64, generator=generator)
     if sampler == "probability flow":
         path = diffusion.probability_flow(network, start, sigmas, record_every=1)
