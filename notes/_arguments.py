@@ -70,10 +70,27 @@ def even_grid(name: str, grid: Any) -> Tensor:
     return grid
 
 
+def falling(name: str, sigmas: Any) -> list[float]:
+    """A ladder of noise scales as numbers."""
+    sigmas = floating(name, sigmas, like=torch.empty(0, dtype=torch.float64, device="cpu"))
+    if sigmas.ndim != 1 or len(sigmas) < 2:
+        raise ValueError(f"{name} must be a ladder of at least two noise scales, got shape {tuple(sigmas.shape)}")
+    sigmas = sigmas.tolist()
+    for above, below in zip([math.inf, *sigmas[:-1]], sigmas, strict=True):
+        if not (below > 0 and 0 < below * below < math.inf):
+            raise ValueError(f"{name} must be positive and finite, and their squares too, got {below:g} among them")
+        if not below < above:
+            raise ValueError(f"{name} must fall from each rung to the next, got {above:g} and then {below:g}")
+    return sigmas
+
+
+def _is_whole(tensor):
+    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
+
+
 def labels(name: str, value: Any) -> Tensor:
     """Whole numbers, one a point: (n,)."""
-    whole = isinstance(value, Tensor) and not (value.is_floating_point() or value.is_complex())
-    if not whole or value.dtype == torch.bool:
+    if not isinstance(value, Tensor) or not _is_whole(value):
         kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"{name} must be a tensor of whole numbers, got {kind}")
     if value.ndim != 1:
@@ -87,7 +104,7 @@ def places(name: str, value: Any, dim: int | None = None) -> Tensor:
         chosen = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{name} must be whole numbers, got {type(value).__name__}") from error
-    if chosen.numel() and (chosen.is_floating_point() or chosen.is_complex() or chosen.dtype == torch.bool):
+    if chosen.numel() and not _is_whole(chosen):
         raise TypeError(f"{name} must be whole numbers, got {chosen.dtype}")
     if chosen.ndim != 1 or len(chosen) == 0 or len(chosen.unique()) < len(chosen):
         raise ValueError(f"{name} must be one or more different coordinates, got {chosen.tolist()}")
@@ -97,6 +114,13 @@ def places(name: str, value: Any, dim: int | None = None) -> Tensor:
     if len(chosen) > most:
         raise ValueError(f"{name} must leave a coordinate of {dim} unknown, got {chosen.tolist()}")
     return chosen.long()
+
+
+def other_places(known: Tensor, dim: int) -> Tensor:
+    """The coordinates of a point in d dimensions that are not among the known ones, in their order."""
+    others = torch.ones(dim, dtype=torch.bool, device=known.device)
+    others[known] = False
+    return others.nonzero()[:, 0]
 
 
 def function(name: str, value: Any) -> None:

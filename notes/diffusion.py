@@ -153,7 +153,7 @@ def annealed_langevin(
     >>> print(f"{(x < 0).double().mean():.1f}")
     0.4
     """
-    sigmas, epsilon = _falling(sigmas), check.positive("epsilon", epsilon)
+    sigmas, epsilon = check.falling("sigmas", sigmas), check.positive("epsilon", epsilon)
     n_steps = check.count("n_steps", n_steps, least=0)
     ratio = epsilon / sigmas[-1] / sigmas[-1]
     run = _Run(score, x0, sigmas, len(sigmas) * n_steps, generator, record_every)
@@ -215,7 +215,7 @@ def ladder_variance(
     1.366
     1.025
     """
-    variance, sigmas = check.non_negative("variance", variance), _falling(sigmas)
+    variance, sigmas = check.non_negative("variance", variance), check.falling("sigmas", sigmas)
     epsilon, n_steps = check.positive("epsilon", epsilon), check.count("n_steps", n_steps, least=0)
     ratio = epsilon / sigmas[-1] / sigmas[-1]
     now, rungs = sigmas[0] * sigmas[0], []
@@ -304,7 +304,7 @@ def reverse_diffusion(
     >>> print(f"{(x < 0).double().mean():.1f}")
     0.4
     """
-    sigmas, eta = _falling(sigmas), check.non_negative("eta", eta)
+    sigmas, eta = check.falling("sigmas", sigmas), check.non_negative("eta", eta)
     corrector_steps = check.count("corrector_steps", corrector_steps, least=0)
     corrector_ratio = check.positive("corrector_ratio", corrector_ratio)
     run = _Run(score, x0, sigmas, len(sigmas) - 1, generator, record_every)
@@ -375,7 +375,7 @@ def probability_flow(
     >>> print(f"{x.item():.2f}")
     3.00
     """
-    sigmas = _falling(sigmas)
+    sigmas = check.falling("sigmas", sigmas)
     run = _Run(score, x0, sigmas, len(sigmas) - 1, None, record_every)
 
     def step(k, x):
@@ -454,7 +454,7 @@ def log_likelihood(
     >>> p.log_prob(x)
     tensor([-2.0731])
     """
-    sigmas = _falling(sigmas)[::-1]
+    sigmas = check.falling("sigmas", sigmas)[::-1]
     check.function("prior.log_prob", getattr(prior, "log_prob", None))
     run = _Run(score, x, sigmas, len(sigmas) - 1, generator, name="x")
     directions = None
@@ -678,17 +678,3 @@ class _Run:
                     if path is not None and (k + 1) % self.record_every == 0:
                         path[(k + 1) // self.record_every] = x
         return x.to(self.dtype) if path is None else path
-
-
-def _falling(sigmas):
-    """A ladder as numbers, or an error that says what is wrong with it."""
-    sigmas = check.floating("sigmas", sigmas, like=torch.empty(0, dtype=torch.float64, device="cpu"))
-    if sigmas.ndim != 1 or len(sigmas) < 2:
-        raise ValueError(f"sigmas must be a ladder of at least two noise scales, got shape {tuple(sigmas.shape)}")
-    sigmas = sigmas.tolist()
-    for above, below in zip([math.inf, *sigmas[:-1]], sigmas, strict=True):
-        if not (below > 0 and 0 < below * below < math.inf):
-            raise ValueError(f"sigmas must be positive and finite, and their squares too, got {below:g} among them")
-        if not below < above:
-            raise ValueError(f"sigmas must fall from each rung to the next, got {above:g} and then {below:g}")
-    return sigmas

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from notes import _arguments as check
+from notes import _mixing
 from notes._extras import needs
+from notes._mixing import full_precision, is_differentiated
 from notes._threads import one_thread
-from notes.mixtures import _full_precision, _is_differentiated
 
 __all__ = ["FullCovarianceMixture"]
 
@@ -87,18 +88,8 @@ class FullCovarianceMixture:
                 f"covariances must have standard deviations from {low:.2g} to {high:.2g} in {means.dtype}, "
                 f"got {spread.min():.3g} to {spread.max():.3g}"
             )
-        if weights is None:
-            weights = means.new_ones(n_components)
-        weights = check.finite("weights", check.floating("weights", weights, like=means))
-        if weights.shape != (n_components,):
-            raise ValueError(f"weights must have shape ({n_components},), got {tuple(weights.shape)}")
-        if (weights < 0).any():
-            raise ValueError(f"weights must not be negative, got {weights.min().item()}")
-        if weights.max() == 0:
-            raise ValueError("weights must not all be zero")
+        self.weights = _mixing.shares(weights, means)
         self.means, self.covariances, self._roots = means.clone(), covariances, roots
-        share = weights.double() / weights.detach().max().double()  # large ones would overflow in their sum
-        self.weights = (share / share.sum()).to(means.dtype)
 
     @classmethod
     def fit(
@@ -174,12 +165,10 @@ class FullCovarianceMixture:
         """
         n = check.count("n", n)
         check.on_device(generator, device := self.means.device)
-        upto = self.weights.detach().double().cumsum(0)
-        at = torch.rand(n, generator=generator, dtype=torch.float64, device=device) * upto[-1]
-        k = torch.searchsorted(upto, at, right=True)
+        k = _mixing.components(self.weights, n, generator)
         noise = torch.randn(n, self.dim, generator=generator, dtype=self.means.dtype, device=device)
         x = self.means[k]
-        with _full_precision(device):
+        with full_precision(device):
             for component in k.unique().tolist():
                 mine = k == component
                 x = x.masked_scatter(mine[:, None], x[mine] + noise[mine] @ self._roots[component].T)
@@ -296,10 +285,7 @@ class FullCovarianceMixture:
             raise ValueError(
                 f"values must have shape ({len(known)},), one a known coordinate, got {tuple(values.shape)}"
             )
-        hidden = torch.ones(self.dim, dtype=torch.bool, device=known.device)
-        hidden[known] = False
-        hidden = hidden.nonzero()[:, 0]
-        order, m = torch.cat([known, hidden]), len(known)
+        order, m = torch.cat([known, check.other_places(known, self.dim)]), len(known)
         whole = FullCovarianceMixture(self.means[:, order], self.covariances[:, order[:, None], order], self.weights)
         seen = FullCovarianceMixture(whole.means[:, :m], whole.covariances[:, :m, :m], self.weights)
         evidence = seen._by_blocks(values[None], lambda top, terms, white, roots: terms.T)[0]
@@ -308,7 +294,7 @@ class FullCovarianceMixture:
         # The root of C, known coordinates first, is ((C_oo's, 0), (C_ho times its inverse, that of the hidden part)).
         white = torch.linalg.solve_triangular(whole._roots[:, :m, :m], (values - seen.means)[:, :, None], upper=False)
         across, own = whole._roots[:, m:, :m], whole._roots[:, m:, m:]
-        with _full_precision(self.means.device):
+        with full_precision(self.means.device):
             return FullCovarianceMixture(whole.means[:, m:] + (across @ white)[:, :, 0], own @ own.mT, evidence)
 
     def _by_blocks(self, x, of):
@@ -319,13 +305,13 @@ class FullCovarianceMixture:
         """
         check.points("x", x, self.dim)
         dtype = torch.promote_types(self.means.dtype, x.dtype)
-        linear = _is_differentiated(self.weights)  # the logarithm has no derivative at zero
+        linear = is_differentiated(self.weights)  # the logarithm has no derivative at zero
         wide = torch.float64 if linear else dtype
         means, roots, weights = (value.to(wide) for value in (self.means, self._roots, self.weights))
         constant = -roots.diagonal(dim1=1, dim2=2).log().sum(1) - 0.5 * self.dim * math.log(2 * math.pi)
         made = []
         for rows in x.to(wide).contiguous().split(max(1, _BLOCK // means.numel())):
-            with one_thread(rows.numel() * means.numel()), _full_precision(x.device):
+            with one_thread(rows.numel() * means.numel()), full_precision(x.device):
                 white = torch.linalg.solve_triangular(roots, (rows - means[:, None]).mT, upper=False)
                 normal = constant[:, None] - 0.5 * white.square().sum(1)
                 joint = normal + weights.log()[:, None]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from notes import _arguments as check
-from notes.diffusion import _falling, reverse_diffusion
+from notes.diffusion import reverse_diffusion
 
 __all__ = ["replaced", "guided_by_known", "hidden_score"]
 
@@ -94,7 +94,7 @@ def replaced(
     dtype = check.finite("x0", check.points("x0", x0)).dtype
     x = x0.detach().to(torch.promote_types(dtype, torch.float32), copy=True)  # in half precision small steps were lost
     known, values = _at(x, *_told(known, values))
-    passes, rungs = check.count("passes", passes), _falling(sigmas)
+    passes, rungs = check.count("passes", passes), check.falling("sigmas", sigmas)
     check.on_device(generator, x.device)
 
     def noise(shape):
@@ -229,8 +229,7 @@ def hidden_score(score: _Score, known: Sequence[int] | Tensor, values: Tensor | 
         check.points("x", hidden)
         x = hidden.new_empty(len(hidden), hidden.shape[1] + len(known))
         places, target = _at(x, known, values)
-        others = torch.ones(x.shape[1], dtype=torch.bool, device=x.device)
-        others[places] = False
+        others = check.other_places(places, x.shape[1])
         x[:, others], x[:, places] = hidden, target
         return check.same_shape("score", score(x, sigma), x)[:, others]
 

@@ -1,15 +1,14 @@
 """Gaussian mixtures: targets whose density, score and smoothed score are all known exactly."""
 
-import contextlib
 import itertools
 import math
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch.autograd import forward_ad
 
 from notes import _arguments as check
-from notes import _attention
+from notes import _attention, _mixing
+from notes._mixing import full_precision, is_differentiated
 from notes._threads import one_thread
 
 __all__ = [
@@ -79,29 +78,18 @@ class GaussianMixture:
         stds = check.floating("stds", stds, like=means)
         if stds.shape not in [(), (n_components,)]:
             raise ValueError(f"stds must be a number or have shape ({n_components},), got {tuple(stds.shape)}")
-        if weights is None:
-            weights = means.new_ones(n_components)
-        weights = check.floating("weights", weights, like=means)
-        if weights.shape != (n_components,):
-            raise ValueError(f"weights must have shape ({n_components},), got {tuple(weights.shape)}")
         check.finite("means", means)
-        check.finite("weights", weights)
+        self.weights = _mixing.shares(weights, means)
         narrowest, widest = _with_squares("stds", check.finite("stds", stds))
         furthest = means.detach().abs().max().item()
         if not furthest / narrowest * max(furthest, 1) / narrowest < 1e300:  # which only float64 can reach
             raise ValueError(f"means must be closer to 0 for stds of {narrowest:.3g}, got {furthest:.3g}")
-        if (weights < 0).any():
-            raise ValueError(f"weights must not be negative, got {weights.min().item()}")
-        if weights.max() == 0:
-            raise ValueError("weights must not all be zero")
-        if stds.ndim and not _is_differentiated(stds) and (stds == stds[0]).all():
+        if stds.ndim and not is_differentiated(stds) and (stds == stds[0]).all():
             stds = stds[0]
         self._one_std = stds.ndim == 0
         self._extreme = narrowest < 2**-30 or max(widest, furthest) > 2**30
         self.means = means.clone(memory_format=torch.contiguous_format)
         self.stds = stds.clone(memory_format=torch.contiguous_format).expand(n_components)
-        share = weights.double() / weights.detach().max().double()  # large ones would overflow in their sum
-        self.weights = (share / share.sum()).to(means.dtype)
 
     def __repr__(self) -> str:
         return f"GaussianMixture(components={len(self.means)}, dim={self.dim})"
@@ -125,10 +113,7 @@ class GaussianMixture:
         n = check.count("n", n)
         check.on_device(generator, device := self.means.device)
         with one_thread(len(self.means) + 8 * n * self.dim):
-            # In float64 each of ten million weights counts; from the right, so that none that is zero is met.
-            upto = self.weights.detach().double().cumsum(0)
-            at = torch.rand(n, generator=generator, dtype=torch.float64, device=device) * upto[-1]
-            k = torch.searchsorted(upto, at, right=True)
+            k = _mixing.components(self.weights, n, generator)
             noise = torch.randn(n, self.dim, generator=generator, dtype=self.means.dtype, device=device)
             return self.means[k] + self.stds[k, None] * noise
 
@@ -154,7 +139,7 @@ class GaussianMixture:
         tensor([0.3989, 0.0000])
         """
         x = self._points(x)
-        with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
+        with one_thread(len(x) * len(self.means) * (2 + self.dim)), full_precision(x.device):
             pairs = _pairs(*self._centred(x))
             return torch.cat([(top + terms.sum(0).log2()) * math.log(2) for _, _, top, terms in pairs]).to(x.dtype)
 
@@ -179,8 +164,8 @@ class GaussianMixture:
                 [-2.]])
         """
         x = self._points(x)
-        with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
-            if self._one_std and not any(map(_is_differentiated, (x, self.means, self.stds, self.weights))):
+        with one_thread(len(x) * len(self.means) * (2 + self.dim)), full_precision(x.device):
+            if self._one_std and not any(map(is_differentiated, (x, self.means, self.stds, self.weights))):
                 return _attention.attend(x, self.means.to(x), self.stds[0].item(), self.weights.to(x))
             return _mean_pull(*self._centred(x)).to(x.dtype)
 
@@ -207,7 +192,7 @@ class GaussianMixture:
         x = self._points(x)
         sigma = check.one_a_row("sigma", sigma, x)
         self.smoothed(sigma.max() if len(x) else 1.0)  # refuses what is too large
-        with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
+        with one_thread(len(x) * len(self.means) * (2 + self.dim)), full_precision(x.device):
             means, stds, weights, points = self._centred(x)
             return _mean_pull(means, stds, weights, points, sigma.to(means)).to(x.dtype)
 
@@ -223,7 +208,7 @@ class GaussianMixture:
         tensor([0, 1])
         """
         x = self._points(x)
-        with one_thread(len(x) * len(self.means) * (2 + self.dim)), _full_precision(x.device):
+        with one_thread(len(x) * len(self.means) * (2 + self.dim)), full_precision(x.device):
             return torch.cat([terms.argmax(0) for *_, terms in _pairs(*self._centred(x))])
 
     def smoothed(self, sigma: float) -> "GaussianMixture":
@@ -250,7 +235,7 @@ class GaussianMixture:
 
         In float64 what float32 might not hold: squares of extreme lengths, sums of very many terms, small weights.
         """
-        wide = self._extreme or len(self.means) > _attention.MOST or _is_differentiated(self.weights)
+        wide = self._extreme or len(self.means) > _attention.MOST or is_differentiated(self.weights)
         dtype = torch.float64 if wide else x.dtype
         means, stds, weights = (value.to(dtype) for value in (self.means, self.stds, self.weights))
         centre = torch.mv(means.detach().t(), weights.detach())
@@ -286,8 +271,8 @@ def _pairs(
     the components do where they are so many that a block holds few points. Squares are of differences, never expanded,
     and of numbers without a unit.
     """
-    differentiated = any(map(_is_differentiated, (means, stds, weights, x)))
-    linear = _is_differentiated(weights)  # the logarithm has no derivative at zero
+    differentiated = any(map(is_differentiated, (means, stds, weights, x)))
+    linear = is_differentiated(weights)  # the logarithm has no derivative at zero
     log_weights = weights.log2()[:, None]
 
     def factors(widths):
@@ -314,18 +299,6 @@ def _pairs(
         binary = joint - top if differentiated else joint.sub_(top)
         terms = weights[:, None] * binary.clamp_(max=1000).exp2_() if linear else _attention.powers(binary)
         yield rows, widths, top, terms
-
-
-def _is_differentiated(tensor: torch.Tensor) -> bool:
-    """Whether a derivative with respect to it may be asked for: backward, or forward."""
-    return (tensor.requires_grad and torch.is_grad_enabled()) or forward_ad.unpack_dual(tensor).tangent is not None
-
-
-def _full_precision(device: torch.device) -> contextlib.AbstractContextManager:
-    """A context without autocast."""
-    if torch.is_autocast_enabled(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return contextlib.nullcontext()
 
 
 def _with_squares(name: str, stds: torch.Tensor) -> tuple[float, float]:

@@ -179,7 +179,7 @@ class NoiseConditionalNetwork(torch.nn.Module):
         ValueError: sigma must be a number or have shape (3,), got (2,)
         """
         _in_dtype_of(self, x)
-        sigma = torch.as_tensor(check.noise_std("sigma", sigma, x), dtype=x.dtype, device=x.device).reshape(-1, 1)
+        sigma = _column(sigma, x)
         with one_thread(self._work(len(x))):
             noise = _waves(sigma).expand(len(x), -1)
             return self.layers(torch.cat([x / sigma.hypot(torch.ones_like(sigma)), noise], 1)) / sigma
@@ -325,11 +325,10 @@ class ImageNetwork(torch.nn.Module):
         ValueError: label must lie from -1 to -1, got 3
         """
         _in_dtype_of(self, x)
-        sigma = torch.as_tensor(check.noise_std("sigma", sigma, x), dtype=x.dtype, device=x.device).reshape(-1, 1)
+        sigma = _column(sigma, x)
         known = _one_hot(label, self.n_labels, x)
         spread = sigma.hypot(self.std)
-        notes = torch.cat([_waves(sigma).expand(len(x), -1), known], 1)
-        notes = silu(self.condition(notes))
+        notes = silu(self.condition(torch.cat([_waves(sigma).expand(len(x), -1), known], 1)))
         image = (x - self.mean) / spread
         fine = self.first(image.reshape(-1, 1, self.side, self.side))
         fine = fine + _change(self.before, fine, notes)
@@ -353,6 +352,11 @@ def _fully_connected(inputs, width, depth, outputs, generator):
         _draw(layer, generator)
         layers += [layer, torch.nn.SiLU()]
     return torch.nn.Sequential(*layers[:-1]), sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(sizes))
+
+
+def _column(sigma, x):
+    """Noise scales in the dtype of the points x: one for all, (1, 1), or one a row, (n, 1)."""
+    return torch.as_tensor(check.noise_std("sigma", sigma, x), dtype=x.dtype, device=x.device).reshape(-1, 1)
 
 
 def _draw(layer, generator):

@@ -28,6 +28,7 @@ with needs("site"):
     import nbformat
     from docutils import nodes
     from jupyter_cache import get_cache
+    from packaging.requirements import Requirement
     from sphinx.util import logging
 
 __all__ = ["WHEEL", "Markdown", "outside", "setup", "wheel"]
@@ -105,7 +106,7 @@ def _checksum(content):
 
 
 def outside(cells):
-    """The distributions of what cells import beyond the package and what it draws with; those for images are named."""
+    """The distributions of what cells import beyond the package and what it draws with."""
     names = set()
     for tree in filter(None, map(syntax, cells)):
         for node in ast.walk(tree):
@@ -113,8 +114,9 @@ def outside(cells):
                 names |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names.add(node.module.partition(".")[0])
-    required = (need for need in importlib.metadata.requires("notes") if 'extra == "images"' not in need)
-    brought = {re.match(r"[\w.-]+", need)[0].lower() for need in required} | {"notes"}
+    required = map(Requirement, importlib.metadata.requires("notes"))
+    drawn = (need.name.lower() for need in required if not need.marker or need.marker.evaluate({"extra": "figures"}))
+    brought = {*drawn, "notes"}
     known = importlib.metadata.packages_distributions()
     found = {known[name][0] for name in names - sys.stdlib_module_names if name in known}
     return sorted(name for name in found if name.lower() not in brought)

@@ -30,7 +30,7 @@ KEY = ("module", "place", "before", "after")
 
 # All of the package but its pictures (plots, figures), two names (_mime) and what makes pages of them (the parts of the
 # Sphinx extension, the PDF), whose tests are pixels and whole books in a browser.
-MODULES = ["_numbers", "_arguments", "_extras", "_threads", "_attention", "mixtures", "langevin"]
+MODULES = ["_numbers", "_arguments", "_extras", "_threads", "_attention", "_mixing", "mixtures", "langevin"]
 MODULES += ["fokker_planck", "score_matching", "networks", "training", "diffusion", "_progress", "claims", "explore"]
 MODULES += ["full_covariance", "images", "inpainting"]
 MODULES += [f"site.{name}" for name in ["build", "contents", "dependencies", "figure", "formulas", "policy", "links"]]
@@ -149,7 +149,12 @@ def file_of(test):
 
 def own_file(module):
     """The file of a module's tests, which mirror the package."""
-    name = {"_attention": "mixtures", "_numbers": "arguments", "site.build": "site.build_parts"}.get(module, module)
+    name = {
+        "_attention": "mixtures",
+        "_mixing": "mixtures",
+        "_numbers": "arguments",
+        "site.build": "site.build_parts",
+    }.get(module, module)
     folder, _, name = name.rpartition(".")
     return "/".join(["tests", *folder.split(), f"test_{name.removeprefix('_')}.py"])
 
