@@ -10,6 +10,7 @@ import scipy.special
 import scipy.stats
 import sklearn.mixture
 import torch
+from derivatives import first_and_second
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -144,14 +145,8 @@ def test_a_component_of_weight_zero_changes_nothing():
 def test_gradients_are_those_of_the_formula_at_ties_and_at_zeros(method, weights):
     inputs = [normal(4, 2, seed=11), normal(3, 2, seed=12), ellipses(3, 2, seed=13)]
     inputs.append(torch.tensor(weights, dtype=torch.float64))
-    found, expected = [], []
-    for results, function in (
-        (found, lambda x, *parameters: getattr(FullCovarianceMixture(*parameters), method)(x)),
-        (expected, {"log_prob": textbook_log_prob, "score": textbook_score}[method]),
-    ):
-        leaves = [value.clone().requires_grad_() for value in inputs]
-        first = torch.autograd.grad(function(*leaves).sin().sum(), leaves, create_graph=True)
-        results += first + torch.autograd.grad(sum(value.cos().sum() for value in first), leaves)
+    found = first_and_second(lambda x, *parameters: getattr(FullCovarianceMixture(*parameters), method)(x), inputs)
+    expected = first_and_second({"log_prob": textbook_log_prob, "score": textbook_score}[method], inputs)
     for mine, theirs in zip(found, expected, strict=True):
         # Beside a component of weight zero derivatives are up to some e¹⁰ times as large as elsewhere.
         torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-7)

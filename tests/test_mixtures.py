@@ -18,6 +18,7 @@ import scipy.stats
 import sklearn.model_selection
 import sklearn.neighbors
 import torch
+from derivatives import first_and_second
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -1627,14 +1628,8 @@ def test_gradients_are_those_of_the_formula_at_ties_and_at_zeros(method, stds, w
             weights
         ],
     ]
-    found, expected = [], []
-    for results, function in (
-        (found, lambda x, *parameters: getattr(GaussianMixture(*parameters), method)(x)),
-        (expected, {"log_prob": textbook_log_prob, "score": textbook_score}[method]),
-    ):
-        inputs = [value.clone().requires_grad_() for value in given]
-        first = torch.autograd.grad(function(*inputs).sin().sum(), inputs, create_graph=True)
-        results += first + torch.autograd.grad(sum(value.cos().sum() for value in first), inputs)
+    found = first_and_second(lambda x, *parameters: getattr(GaussianMixture(*parameters), method)(x), given)
+    expected = first_and_second({"log_prob": textbook_log_prob, "score": textbook_score}[method], given)
     for mine, theirs in zip(found, expected, strict=True):
         # Next to a component of weight zero its density is up to e²⁰ times that of the rest, and with it derivatives.
         torch.testing.assert_close(mine, theirs, rtol=1e-7, atol=1e-7)

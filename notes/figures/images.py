@@ -23,7 +23,6 @@ with needs("images"):
     from sklearn.svm import SVC
 
 __all__ = [
-    "HELD_OUT",
     "ENDS",
     "SAMPLERS",
     "generate",
@@ -31,54 +30,52 @@ __all__ = [
     "SHOWN",
     "denoise",
     "psnr",
-    "PHOTO_NOISES",
-    "METHODS",
-    "photo",
-    "COVERED",
-    "RECIPES",
-    "half",
     "HALVES",
     "WHO",
     "RUNGS",
     "halves",
     "GUIDANCE",
     "label",
+    "COVERED",
+    "RECIPES",
+    "half",
+    "PHOTO_NOISES",
+    "METHODS",
+    "photo",
 ]
 
-HELD_OUT = [[0, 5, 9], [1, 6, 11], [2, 7, 12], [3, 8, 13], [0, 4, 10]]  # sittings, in five draws
 ENDS = 8.0, 0.03  # of the ladder: near the largest distance of two digits, and a quarter of a step of grey
 TAUGHT = 8.0, 0.02
 
 
 @functools.cache
-def _data(draw=0):
+def _data():
     """The digits to learn from, and those of the sittings held out."""
-    return images.digits().split(HELD_OUT[draw])
+    return images.digits().split([0, 5, 9])
 
 
-@functools.cache
-def _learned(draw=0):
-    """The network of the chapter: all noises, with and without a label."""
-    data, _ = _data(draw)
-    generator = seeded(1)
-    mean = data.x.mean(0)
-    network = ImageNetwork(mean, (data.x - mean).std().item(), n_labels=10, generator=generator)
-    loss = functools.partial(score_matching.denoising_with_labels, sigmas=TAUGHT, weight=network.weight)
-    rows = torch.cat([data.x, data.label[:, None]], 1)
-    train(network, loss, 2_500, data=rows, batch_size=32, lr=6e-3, generator=generator)
+def _taught(x, generator, n_steps, lr, label=None):
+    """A network that has seen these digits at all noises; with labels where they are given, and without."""
+    mean, rows, loss, n_labels = x.mean(0), x, score_matching.denoising_over_scales, 0
+    if label is not None:
+        rows, loss, n_labels = torch.cat([x, label[:, None]], 1), score_matching.denoising_with_labels, 10
+    network = ImageNetwork(mean, (x - mean).std().item(), n_labels=n_labels, generator=generator)
+    loss = functools.partial(loss, sigmas=TAUGHT, weight=network.weight)
+    train(network, loss, n_steps, data=rows, batch_size=min(32, len(x)), lr=lr, generator=generator)
     return network.requires_grad_(False)
 
 
 @functools.cache
-def _mixture(draw=0):
-    """Twenty Gaussians with covariances of their own, fitted to the digits to learn from."""
-    return FullCovarianceMixture.fit(_data(draw)[0].x, 20)
+def _learned():
+    """The network of the chapter."""
+    data, _ = _data()
+    return _taught(data.x, seeded(1), 2_500, 6e-3, data.label)
 
 
 @functools.cache
-def _gaussian(draw=0):
-    """One Gaussian: its denoiser is Wiener's."""
-    return FullCovarianceMixture.fit(_data(draw)[0].x, 1, regularisation=1e-3)
+def _mixture():
+    """Twenty Gaussians with covariances of their own, fitted to the digits to learn from."""
+    return FullCovarianceMixture.fit(_data()[0].x, 20)
 
 
 # Digits out of noise (fig-images-generate).
@@ -125,6 +122,12 @@ _COLOURS = dict.fromkeys(["clean", "noisy", "Wiener", "mixture"], plots.TRUTH)
 _COLOURS = {**_COLOURS, "optimum": plots.CONTRAST, "network": plots.ESTIMATE}
 _NOISES = np.geomspace(0.05, 2, 11)
 _WIDER = [1.0, 1.2, 1.5, 2.0, 3.0, 4.0, 6.0]  # h over σ
+
+
+@functools.cache
+def _gaussian():
+    """One Gaussian: its denoiser is Wiener's."""
+    return FullCovarianceMixture.fit(_data()[0].x, 1, regularisation=1e-3)
 
 
 def _optimum(x, sigma):
@@ -212,78 +215,92 @@ def psnr(digits: str = "fresh", network: ImageNetwork | None = None) -> Figure:
     return figure
 
 
-# A photograph (fig-images-photo). Greys from 0, black, to 255, white.
+# Two halves of the data, one noise (fig-images-halves).
 
-PHOTO_NOISES = [15, 25, 50]
-METHODS = ["noisy", "Wiener", "total variation", "non-local means", "mixture"]
-_TUNED = {15: (0.7, 0.6), 25: (0.8, 0.7), 50: (0.9, 0.7)}  # for each noise: TV's weight and NLM's h over σ, best here
-_WINDOW = 44, 150, 280, 256  # top, left, height and width of what is shown
-_DETAIL = 130, 238, 52, 100
-
-
-@functools.cache
-def _greys(name="camera"):
-    picture = getattr(photographs, name)()
-    return torch.from_numpy(255 * color.rgb2gray(picture) if picture.ndim == 3 else picture).float()
+HALVES = {10: 800, 700: 600}  # digits in each half, and the steps of their networks
+WHO = ["networks", "straight lines", "kernels"]
+RUNGS = [0, 4, 6, 8, 10, 12, 15, 19]
+_DOWN = diffusion.ladder(*ENDS, 20)
+_COLUMNS = 8
 
 
 @functools.cache
-def _patch_law(n_components=10):
-    """A law of patches of 8 × 8 pixels, from five photographs that are not the one to denoise."""
-    generator, chosen = seeded(1), []
-    for name in ("astronaut", "brick", "chelsea", "coffee", "rocket"):
-        rows = unfold(_greys(name)[None, None], 8, stride=2)[0].T
-        chosen.append(rows[torch.randint(len(rows), (2_000,), generator=generator)])
-    return FullCovarianceMixture.fit(torch.cat(chosen), n_components, regularisation=25.0)
+def _halves(n):
+    """Two times n digits that have none in common."""
+    order = torch.randperm(len(_data()[0].x), generator=seeded(1))
+    return tuple(_data()[0].x[rows] for rows in (order[:n], order[-n:]))
 
 
-def _by_patches(law, noisy, sigma):
-    """Tweedie's line on every patch, and the mean of what the patches say of a pixel."""
-    rows = diffusion.denoised(law.smoothed_score, unfold(noisy[None, None], 8, stride=2)[0].T, sigma)
-    total, count = (fold(part.T[None], noisy.shape, 8, stride=2)[0, 0] for part in (rows, torch.ones_like(rows)))
-    return total / count
+def _from_half(n, half, who):
+    """A field of two arguments that was made of one half alone."""
+    x = _halves(n)[half]
+    if who == "networks":
+        return _taught(x, seeded(half), HALVES[n], 8e-3)
+    return (kernel_density(x, 0.3) if who == "kernels" else FullCovarianceMixture.fit(x, 1)).smoothed_score
 
 
 @functools.cache
-def _restored(method, sigma, law=None):
-    clean = _greys()
-    noisy = clean + sigma * torch.randn(clean.shape, generator=seeded(1))
-    if method == "noisy":
-        return noisy
-    if method == "mixture":
-        return _by_patches(law or _patch_law(), noisy, sigma)
-    if method == "Wiener":
-        return _by_patches(_patch_law(1), noisy, sigma)
-    weight, h = (share * sigma for share in _TUNED[sigma])
-    if method == "total variation":
-        return torch.from_numpy(restoration.denoise_tv_chambolle(noisy.numpy(), weight=weight))
-    return torch.from_numpy(restoration.denoise_nl_means(noisy.numpy(), 5, 6, h=h, sigma=sigma, preserve_range=True))
+def _same_noise(n, who, networks):
+    """What both halves make of the same noise, (2, rungs, digits, 64), and the datum nearest to each end."""
+    mean, noise = _data()[0].x.mean(0), torch.randn(100, 64, generator=seeded(2))
+    fields = networks or [_from_half(n, half, who) for half in (0, 1)]
+    paths = torch.stack(
+        [diffusion.probability_flow(field, mean + ENDS[0] * noise, _DOWN, record_every=1) for field in fields]
+    )
+    ends = zip(_halves(n), paths[:, -1], strict=True)
+    return paths, torch.stack([x[torch.cdist(end[:_COLUMNS], x).argmin(1)] for x, end in ends])
 
 
 @plots.styled
-def photo(sigma: int = 25, method: str = "mixture", mixture: FullCovarianceMixture | None = None) -> Figure:
-    """A part of the photograph as one method leaves it, and a detail of it above the same detail without noise."""
-    made, clean = _restored(method, sigma, mixture), _greys()
-    figure, axes = plots.canvas(1, 3, height=3.4)
-    figure.set_layout_engine("none")
-    wide, high = figure.get_size_inches() * figure.dpi
-    parts = [  # what is shown, pixels of the frame a side for one of the photograph, and where in the frame
-        (made, _WINDOW, 2, 10, 0, f"{method}, σ = {sigma}: {images.psnr(made, clean, peak=255):.1f} dB"),
-        (made, _DETAIL, 5, 564, 0, "the part in the frame"),
-        (clean, _DETAIL, 5, 564, 306, "the same without noise"),
-    ]
-    for ax, (picture, (top, left, height, width), scale, right, down, words) in zip(axes, parts, strict=True):
-        part = picture[top : top + height, left : left + width].double()
-        ax.imshow(part, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        height, width = scale * height, scale * width
-        ax.set_position((right / wide, 1 - (down + height) / high, width / wide, height / high))
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
-        ax.set_xlabel(words, labelpad=2)
-    top, left, height, width = _DETAIL
-    corner = left - _WINDOW[1] - 0.5, top - _WINDOW[0] - 0.5
-    axes[0].add_patch(Rectangle(corner, width, height, fill=False, edgecolor=plots.CONTRAST, linewidth=1.2))
-    axes[1].xaxis.label.set_color(plots.CONTRAST)
+def halves(
+    n: int = 10,
+    who: str = "networks",
+    rung: int = RUNGS[-1],
+    networks: dict[int, list[ImageNetwork]] | None = None,
+) -> Figure:
+    """What two fields, made of n digits each and none in common, make of the same noise."""
+    given = tuple(networks[n]) if networks and who == "networks" else None
+    paths, nearest = _same_noise(n, who, given)
+    away = paths[:, rung] - _data()[0].x.mean(0)
+    agreement = torch.cosine_similarity(*away).mean().item()
+    shown = paths[:, rung, :_COLUMNS]
+    figure, (above, below) = plots.canvas(2, 1, height=3.1)
+    plots.pictures(above, shown, rows=["from A", "from B"])
+    plots.pictures(below, nearest, rows=["nearest in A", "nearest in B"])
+    above.set_xlabel(f"σ = {_DOWN[rung]:.2g}: agreement {agreement:.2f}", color=plots.ESTIMATE)
+    return figure
+
+
+# A label, and a push towards it (fig-images-label).
+
+GUIDANCE = [0, 0.2, 1, 3]
+
+
+@functools.cache
+def _judge():
+    """A classifier that has seen the digits to learn from, and no network."""
+    data, _ = _data()
+    return SVC(gamma=0.05, C=10).fit(data.x.numpy(), data.label.numpy())
+
+
+@functools.cache
+def _asked(guidance):
+    """Fifty of each digit in turn, 0, 1, … 9, 0, … asked for with one strength, all ten from the same fifty noises."""
+    noise = torch.randn(50, 64, generator=seeded(3)).repeat_interleave(10, 0)
+    field = diffusion.guided(_learned(), torch.arange(500) % 10, guidance)
+    return diffusion.probability_flow(field, _learned().mean + ENDS[0] * noise, _DOWN)
+
+
+@plots.styled
+def label(digit: int = 0, guidance: float = 0.2, drawn: dict[float, torch.Tensor] | None = None) -> Figure:
+    """Digits that were asked for, from the same noise at each strength; how many are recognised, and their spread."""
+    x, (data, _) = (drawn[guidance] if drawn else _asked(guidance))[digit::10], _data()
+    recognised = int((_judge().predict(x.numpy()) == digit).sum())
+    spread = x.var(0).sum() / data.x[data.label == digit].var(0).sum()
+    figure, ax = plots.canvas(height=1.75)
+    plots.pictures(ax, x[:20].reshape(2, 10, 64))
+    ax.set_yticks([])
+    ax.set_xlabel(f"{recognised} of {len(x)} recognised, spread {spread:.2f}", color=plots.ESTIMATE)
     return figure
 
 
@@ -363,100 +380,76 @@ def half(digit: str = "5", recipe: str = "replaced", network: ImageNetwork | Non
     return figure
 
 
-# Two halves of the data, one noise (fig-images-halves).
+# A photograph (fig-images-photo): greys from 0, black, to 255, white.
 
-HALVES = {10: 800, 700: 600}  # digits in each half, and the steps of their networks
-WHO = ["networks", "straight lines", "kernels"]
-RUNGS = [0, 4, 6, 8, 10, 12, 15, 19]
-_DOWN = diffusion.ladder(*ENDS, 20)
-_COLUMNS = 8
-
-
-@functools.cache
-def _halves(n):
-    """Two times n digits that have none in common."""
-    order = torch.randperm(len(_data()[0].x), generator=seeded(1))
-    return tuple(_data()[0].x[rows] for rows in (order[:n], order[-n:]))
+PHOTO_NOISES = [15, 25, 50]
+METHODS = ["noisy", "Wiener", "total variation", "non-local means", "mixture"]
+_TUNED = {15: (0.7, 0.6), 25: (0.8, 0.7), 50: (0.9, 0.7)}  # for each noise: TV's weight and NLM's h over σ, best here
+_WINDOW = 44, 150, 280, 256  # top, left, height and width of what is shown
+_DETAIL = 130, 238, 52, 100
 
 
 @functools.cache
-def _taught(n, half):
-    """A network that has seen one half."""
-    x, generator = _halves(n)[half], seeded(half)
-    network = ImageNetwork(x.mean(0), (x - x.mean(0)).std().item(), generator=generator)
-    loss = functools.partial(score_matching.denoising_over_scales, sigmas=TAUGHT, weight=network.weight)
-    train(network, loss, HALVES[n], data=x, batch_size=min(32, n), lr=8e-3, generator=generator)
-    return network.requires_grad_(False)
-
-
-def _from_half(n, half, who):
-    """A field of two arguments that was made of one half alone."""
-    x = _halves(n)[half]
-    if who == "networks":
-        return _taught(n, half)
-    return (kernel_density(x, 0.3) if who == "kernels" else FullCovarianceMixture.fit(x, 1)).smoothed_score
+def _greys(name="camera"):
+    picture = getattr(photographs, name)()
+    return torch.from_numpy(255 * color.rgb2gray(picture) if picture.ndim == 3 else picture).float()
 
 
 @functools.cache
-def _same_noise(n, who, networks):
-    """What both halves make of the same noise, (2, rungs, digits, 64), and the datum nearest to each end."""
-    mean, noise = _data()[0].x.mean(0), torch.randn(100, 64, generator=seeded(2))
-    fields = networks or [_from_half(n, half, who) for half in (0, 1)]
-    paths = torch.stack(
-        [diffusion.probability_flow(field, mean + ENDS[0] * noise, _DOWN, record_every=1) for field in fields]
-    )
-    ends = zip(_halves(n), paths[:, -1], strict=True)
-    return paths, torch.stack([x[torch.cdist(end[:_COLUMNS], x).argmin(1)] for x, end in ends])
+def _patch_law(n_components=10):
+    """A law of patches of 8 × 8 pixels, from five photographs that are not the one to denoise."""
+    generator, chosen = seeded(1), []
+    for name in ("astronaut", "brick", "chelsea", "coffee", "rocket"):
+        rows = unfold(_greys(name)[None, None], 8, stride=2)[0].T
+        chosen.append(rows[torch.randint(len(rows), (2_000,), generator=generator)])
+    return FullCovarianceMixture.fit(torch.cat(chosen), n_components, regularisation=25.0)
+
+
+def _by_patches(law, noisy, sigma):
+    """Tweedie's line on every patch, and the mean of what the patches say of a pixel."""
+    rows = diffusion.denoised(law.smoothed_score, unfold(noisy[None, None], 8, stride=2)[0].T, sigma)
+    total, count = (fold(part.T[None], noisy.shape, 8, stride=2)[0, 0] for part in (rows, torch.ones_like(rows)))
+    return total / count
+
+
+@functools.cache
+def _restored(method, sigma, law=None):
+    clean = _greys()
+    noisy = clean + sigma * torch.randn(clean.shape, generator=seeded(1))
+    if method == "noisy":
+        return noisy
+    if method == "mixture":
+        return _by_patches(law or _patch_law(), noisy, sigma)
+    if method == "Wiener":
+        return _by_patches(_patch_law(1), noisy, sigma)
+    weight, h = (share * sigma for share in _TUNED[sigma])
+    if method == "total variation":
+        return torch.from_numpy(restoration.denoise_tv_chambolle(noisy.numpy(), weight=weight))
+    return torch.from_numpy(restoration.denoise_nl_means(noisy.numpy(), 5, 6, h=h, sigma=sigma, preserve_range=True))
 
 
 @plots.styled
-def halves(
-    n: int = 10,
-    who: str = "networks",
-    rung: int = RUNGS[-1],
-    networks: dict[int, list[ImageNetwork]] | None = None,
-) -> Figure:
-    """What two fields, made of n digits each and none in common, make of the same noise."""
-    given = tuple(networks[n]) if networks and who == "networks" else None
-    paths, nearest = _same_noise(n, who, given)
-    away = paths[:, rung] - _data()[0].x.mean(0)
-    agreement = torch.cosine_similarity(*away).mean().item()
-    shown = paths[:, rung, :_COLUMNS]
-    figure, (above, below) = plots.canvas(2, 1, height=3.1)
-    plots.pictures(above, shown, rows=["from A", "from B"])
-    plots.pictures(below, nearest, rows=["nearest in A", "nearest in B"])
-    above.set_xlabel(f"σ = {_DOWN[rung]:.2g}: agreement {agreement:.2f}", color=plots.ESTIMATE)
-    return figure
-
-
-# A label, and a push towards it (fig-images-label).
-
-GUIDANCE = [0, 0.2, 1, 3]
-
-
-@functools.cache
-def _judge():
-    """A classifier that has seen the digits to learn from, and no network."""
-    data, _ = _data()
-    return SVC(gamma=0.05, C=10).fit(data.x.numpy(), data.label.numpy())
-
-
-@functools.cache
-def _asked(guidance):
-    """Fifty of each digit in turn, 0, 1, … 9, 0, … asked for with one strength, all ten from the same fifty noises."""
-    noise = torch.randn(50, 64, generator=seeded(3)).repeat_interleave(10, 0)
-    field = diffusion.guided(_learned(), torch.arange(500) % 10, guidance)
-    return diffusion.probability_flow(field, _learned().mean + ENDS[0] * noise, _DOWN)
-
-
-@plots.styled
-def label(digit: int = 0, guidance: float = 0.2, drawn: dict[float, torch.Tensor] | None = None) -> Figure:
-    """Digits that were asked for, from the same noise at each strength; how many are recognised, and their spread."""
-    x, (data, _) = (drawn[guidance] if drawn else _asked(guidance))[digit::10], _data()
-    recognised = int((_judge().predict(x.numpy()) == digit).sum())
-    spread = x.var(0).sum() / data.x[data.label == digit].var(0).sum()
-    figure, ax = plots.canvas(height=1.75)
-    plots.pictures(ax, x[:20].reshape(2, 10, 64))
-    ax.set_yticks([])
-    ax.set_xlabel(f"{recognised} of {len(x)} recognised, spread {spread:.2f}", color=plots.ESTIMATE)
+def photo(sigma: int = 25, method: str = "mixture", mixture: FullCovarianceMixture | None = None) -> Figure:
+    """A part of the photograph as one method leaves it, and a detail of it above the same detail without noise."""
+    made, clean = _restored(method, sigma, mixture), _greys()
+    figure, axes = plots.canvas(1, 3, height=3.4)
+    figure.set_layout_engine("none")
+    wide, high = figure.get_size_inches() * figure.dpi
+    parts = [  # what is shown, pixels of the frame a side for one of the photograph, and where in the frame
+        (made, _WINDOW, 2, 10, 0, f"{method}, σ = {sigma}: {images.psnr(made, clean, peak=255):.1f} dB"),
+        (made, _DETAIL, 5, 564, 0, "the part in the frame"),
+        (clean, _DETAIL, 5, 564, 306, "the same without noise"),
+    ]
+    for ax, (picture, (top, left, height, width), scale, right, down, words) in zip(axes, parts, strict=True):
+        part = picture[top : top + height, left : left + width].double()
+        ax.imshow(part, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        height, width = scale * height, scale * width
+        ax.set_position((right / wide, 1 - (down + height) / high, width / wide, height / high))
+        ax.set(xticks=[], yticks=[])
+        ax.spines[:].set_visible(False)
+        ax.set_xlabel(words, labelpad=2)
+    top, left, height, width = _DETAIL
+    corner = left - _WINDOW[1] - 0.5, top - _WINDOW[0] - 0.5
+    axes[0].add_patch(Rectangle(corner, width, height, fill=False, edgecolor=plots.CONTRAST, linewidth=1.2))
+    axes[1].xaxis.label.set_color(plots.CONTRAST)
     return figure
