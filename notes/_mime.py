@@ -2,3 +2,4 @@
 
 FIGURE = "application/vnd.notes.figure+json"
 CLAIM = "application/vnd.notes.claim+json"
+PLAYGROUND = "application/vnd.notes.playground+json"

@@ -222,7 +222,7 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _webp(frame):
+def webp(frame):
     """The pixels of a PNG as a lossless WebP, four fifths of its bytes."""
     buffer = io.BytesIO()
     Image.open(io.BytesIO(frame)).convert("RGB").save(buffer, "webp", lossless=True, method=4)
@@ -327,7 +327,7 @@ def _for_site(figure, controls, draw, default, alt):
                 f"control {control.name!r} is dead: from the defaults, {control.labels[control.default]!r} to "
                 f"{moved!r} changes no pixel. Choose defaults at which every control shows"
             )
-    frames = [base64.b64encode(_webp(draw(state))).decode() for state in states]
+    frames = [base64.b64encode(webp(draw(state))).decode() for state in states]
     width, height = Image.open(io.BytesIO(draw(default))).size
     return {
         "text/plain": alt,
@@ -338,9 +338,23 @@ def _for_site(figure, controls, draw, default, alt):
             "height": height,
             "function": _where(figure),
             "controls": [c.for_site() for c in controls],
+            "opens": _addresses(figure, controls, states),
             "frames": frames,
         },
     }
+
+
+def _addresses(figure, controls, states):
+    """Where the figure leads from each state, if anywhere: the addresses, each once, and which of them by state."""
+    while isinstance(figure, functools.partial):
+        figure = figure.func
+    if not hasattr(figure, "address"):
+        return None
+    defaults = {name: p.default for name, p in inspect.signature(figure).parameters.items()}
+    chosen = ({c.name: c.values[i] for c, i in zip(controls, state, strict=True)} for state in states)
+    addresses = [figure.address(**defaults | values) for values in chosen]
+    each = list(dict.fromkeys(addresses))
+    return {"addresses": each, "at": [each.index(address) for address in addresses]}
 
 
 class _Live:

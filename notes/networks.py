@@ -13,7 +13,7 @@ from notes._threads import one_thread
 
 __all__ = ["ScoreNetwork", "NoiseConditionalNetwork", "ImageNetwork"]
 
-_WAVES = 3  # pairs of waves in log σ: of lengths 4π, 2π and π
+WAVES = [0.5, 1.0, 2.0]  # pairs of waves in log σ, of lengths 4π, 2π and π
 _NOTES = 64  # numbers in which an ImageNetwork is told of noise and label
 _PRODUCTS = 32  # multiply-adds of a matrix product that take as long as one number elsewhere, as one_thread counts
 
@@ -145,7 +145,7 @@ class NoiseConditionalNetwork(torch.nn.Module):
     def __init__(self, dim: int, *, width: int = 128, depth: int = 3, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.dim = check.count("dim", dim)
-        inputs = self.dim + 1 + 2 * _WAVES
+        inputs = self.dim + 1 + 2 * len(WAVES)
         self.layers, self._products = _fully_connected(inputs, width, depth, self.dim, generator)
 
     def forward(self, x: Tensor, sigma: float | Tensor) -> Tensor:
@@ -264,7 +264,7 @@ class ImageNetwork(torch.nn.Module):
         layer = functools.partial(torch.nn.Linear, device="meta")  # draws nothing from the global generator
         filters = functools.partial(torch.nn.Conv2d, kernel_size=3, padding=1, device="meta")
         whole, units = 2 * n * (self.side // 2) ** 2, 256
-        self.condition = layer(1 + 2 * _WAVES + self.n_labels, _NOTES)
+        self.condition = layer(1 + 2 * len(WAVES) + self.n_labels, _NOTES)
         self.first, self.last = filters(1, n), filters(n, 1)
         self.before, self.after = (
             torch.nn.ModuleList([filters(n, n), layer(_NOTES, n), filters(n, n)]) for _ in range(2)
@@ -372,7 +372,7 @@ def _draw(layer, generator):
 def _waves(sigma):
     """log σ as itself and as pairs of waves: (n, 1) → (n, 7)."""
     log = sigma.log()
-    angles = torch.cat([0.5 * 2**k * log for k in range(_WAVES)], 1)
+    angles = torch.cat([wave * log for wave in WAVES], 1)
     return torch.cat([log, angles.sin(), angles.cos()], 1)
 
 

@@ -83,6 +83,7 @@ class Explorer {
     this.part = (name) => root.querySelector(`.explore-${name}`);
     this.figure = root.closest("figure[id]");
     this.frames = new Frames(root.dataset.folder, root.dataset.frames.split(" "));
+    this.opens = root.dataset.playground && JSON.parse(root.dataset.playground);
     this.controls = [...root.querySelectorAll(".explore-control")].map(
       (element, i) => new Control(element, `explore-${number}-${i}`));
     this.moving = this.controls.find((control) => control.play);
@@ -269,6 +270,9 @@ class Explorer {
     const name = `${this.figure?.id ?? "figure"} ${this.words(state)}`;
     save.download = `${name.replace(/[^\p{L}\p{M}\p{N}.−]+/gu, "-").replace(/-$/, "")}.webp`;
     this.part("pin").textContent = this.isPinned(state) ? "unpin" : "pin";
+    if (!this.opens) return;
+    const open = this.part("try");
+    open.href = `${open.getAttribute("href").split("?")[0]}?${this.opens.addresses[this.opens.at[this.index(state)]]}`;
   }
   address(state) {
     const chosen = this.controls.map((control, i) => [control.name, control.labels[state[i]]]);

@@ -16,7 +16,7 @@ from notes.site import accessible, captions, cards, formulas, links, navigation,
 from notes.site.contents import Settings, read, text_of
 from notes.site.dependencies import execution_cache
 from notes.site.kernels import kernel_environment
-from notes.site.outputs import ClaimNode, FigureNode
+from notes.site.outputs import ClaimNode, FigureNode, PlaygroundNode
 
 with needs("site"):
     import jinja2
@@ -41,12 +41,21 @@ class ClaimQuote(nodes.inline):
     """A claim quoted by its statement, anywhere in the book; words alone where it is no link, as in the contents."""
 
 
-def figure_html(figure, frames, folder, code=None, anchor=None):
+def figure_html(figure, frames, folder, code=None, anchor=None, playground=None):
     """The figure as HTML: a picture that stands without a script, and controls that figures.js brings to life."""
     controls = figure["controls"]
     at, of = [control["default"] for control in controls], [len(control["labels"]) for control in controls]
     default = np.ravel_multi_index(at, of)
-    return _render("figure.html", **figure, frames=frames, folder=folder, default=default, code=code, anchor=anchor)
+    return _render(
+        "figure.html",
+        **figure,
+        frames=frames,
+        folder=folder,
+        default=default,
+        code=code,
+        anchor=anchor,
+        playground=playground,
+    )
 
 
 def _render(template, **values):
@@ -58,7 +67,23 @@ def visit_figure(self, node):
     if "code" in node:
         page, place = node["code"]
         code = f"{self.builder.get_relative_uri(self.builder.current_docname, page)}#{place}"
-    self.body.append(figure_html(node["figure"], node["frames"], self.builder.imgpath, code, node.get("anchor")))
+    playground = node["figure"].get("opens") and _playground(self.builder)
+    html = figure_html(node["figure"], node["frames"], self.builder.imgpath, code, node.get("anchor"), playground)
+    self.body.append(html)
+
+
+def _playground(builder):
+    """The address of the playground from the present page, if the book has one."""
+    for name, page in Pages.of(builder.env).items():
+        if page.playground:
+            return f"{builder.get_relative_uri(builder.current_docname, name)}#{page.playground}"
+    return None
+
+
+def visit_playground(self, node):
+    static = self.builder.imgpath.removesuffix("_images") + "_static"
+    frame = f"{self.builder.imgpath}/{node['frames'][0]}"
+    self.body.append(_render("playground.html", **node["figure"], frame=frame, script=f"{static}/{node['script']}"))
 
 
 def visit_claim(self, node):
@@ -100,7 +125,8 @@ class Page:
     """What a page holds for others, and for the files made at the end."""
 
     claims: dict[str, Claim]  # by their anchors
-    frames: frozenset[str]
+    files: frozenset[tuple[str, str]]  # folder and name of what waits among the doctrees for the site
+    playground: str | None  # the name of its figure, if it is the page with the playground
     lists_claims: bool
     uses: dict[str, str]  # the names that its cells import from the package, and what they are in full
     terms: dict[str, str]  # the anchors of the terms that it defines, and their definitions as HTML
@@ -123,6 +149,13 @@ def _find_code(app, doctree):
             seen.add(node["code"])
 
 
+def _files(doctree):
+    for kind in (FigureNode, PlaygroundNode):
+        for node in doctree.findall(kind):
+            yield from (("frames", name) for name in node["frames"])
+            yield from (("scripts", name) for name in [node.get("script")] if name)
+
+
 class Pages(EnvironmentCollector):
     """Notes each page as it is read."""
 
@@ -136,7 +169,8 @@ class Pages(EnvironmentCollector):
             node["ids"] = [anchor]
         self.of(app.env)[app.env.docname] = Page(
             claims={anchor: Claim(**node["claim"]) for anchor, node in found.items()},
-            frames=frozenset(name for node in doctree.findall(FigureNode) for name in node["frames"]),
+            files=frozenset(_files(doctree)),
+            playground=next((node.parent["ids"][0] for node in doctree.findall(PlaygroundNode)), None),
             lists_claims=any(doctree.findall(ClaimsPage)),
             uses=links.imported(cell.source for cell in cells if cell.cell_type == "code"),
             terms=links.definitions(app.builder, doctree),
@@ -217,13 +251,22 @@ def link(app, doctree, docname):
 
 
 def finish(app, exception):
-    """Put the frames that the book shows into ``_images``."""
+    """Put the frames that the book shows into ``_images``, and its scripts into ``_static``."""
     if exception or app.builder.format != "html":
         return
-    images = Path(app.outdir) / "_images"
-    images.mkdir(exist_ok=True)
-    for name in frozenset().union(*(page.frames for page in Pages.of(app.env).values())):
-        shutil.copy(Path(app.doctreedir) / "frames" / name, images)
+    to = {"frames": Path(app.outdir) / "_images", "scripts": Path(app.outdir) / "_static"}
+    for folder, name in frozenset().union(*(page.files for page in Pages.of(app.env).values())):
+        to[folder].mkdir(exist_ok=True)
+        shutil.copy(Path(app.doctreedir) / folder / name, to[folder])
+
+
+def add_scripts(app, pagename, templatename, context, doctree):
+    """The page with the playground loads what it is made of, and no other page does."""
+    page = Pages.of(app.env).get(pagename)
+    if page and page.playground:
+        app.add_css_file("playground.css")
+        for name in ["sampler.js", "stage.js", "playground.js"]:
+            app.add_js_file(name, defer="defer")
 
 
 def configure(app, config):
@@ -247,6 +290,7 @@ def setup(app):
     app.add_node(FigureNode, html=(visit_figure, depart))
     app.add_node(ClaimNode, html=(visit_claim, depart))
     app.add_node(ClaimsPage)
+    app.add_node(PlaygroundNode, html=(visit_playground, depart))
     quotes = dict.fromkeys(["html", "singlehtml"], (visit_quote, depart))
     quotes |= dict.fromkeys(["latex", "man", "texinfo", "text"], (visit_words, depart))
     app.add_node(ClaimQuote, **quotes)
@@ -267,5 +311,6 @@ def setup(app):
     app.connect("doctree-resolved", fill_quotes)
     app.connect("doctree-resolved", fill_claims_page)
     app.connect("doctree-resolved", link)
+    app.connect("html-page-context", add_scripts)
     app.connect("build-finished", finish)
-    return {"version": "1", "env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"version": "1", "env_version": 3, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,6 +5,7 @@ It is loaded by every build with MyST-NB in whose environment this package is, a
 
 import base64
 import hashlib
+import json
 from pathlib import Path
 
 from docutils import nodes
@@ -20,12 +21,16 @@ class ClaimNode(nodes.General, nodes.Element):
     """A claim at its place in a chapter."""
 
 
+class PlaygroundNode(nodes.General, nodes.Element):
+    """The playground: what stands there without a script, its scenes, and the script that holds its network."""
+
+
 class MimeRenderer:
-    mime_priority_overrides = (("html", _mime.FIGURE, 1), ("html", _mime.CLAIM, 1))
+    mime_priority_overrides = tuple(("html", kind, 1) for kind in (_mime.FIGURE, _mime.CLAIM, _mime.PLAYGROUND))
 
     @staticmethod
     def handle_mime(renderer, data, inline):
-        if data.mime_type not in (_mime.FIGURE, _mime.CLAIM):
+        if data.mime_type not in (_mime.FIGURE, _mime.CLAIM, _mime.PLAYGROUND):
             return None
         env = renderer.renderer.sphinx_env
         if env is None or "notes.site.extension" not in env.app.extensions:
@@ -33,10 +38,17 @@ class MimeRenderer:
         if data.mime_type == _mime.CLAIM:
             return [ClaimNode(claim=dict(data.content))]
         figure = dict(data.content)
-        folder = Path(env.doctreedir) / "frames"
-        folder.mkdir(parents=True, exist_ok=True)
-        names = []
-        for frame in map(base64.b64decode, figure.pop("frames")):
-            names.append(f"frame-{hashlib.sha256(frame).hexdigest()[:16]}.webp")
-            (folder / names[-1]).write_bytes(frame)
-        return [FigureNode(figure=figure, frames=names)]
+        frames = map(base64.b64decode, figure.pop("frames"))
+        names = [_kept(env, "frames", "frame-{}.webp", frame) for frame in frames]
+        if data.mime_type == _mime.FIGURE:
+            return [FigureNode(figure=figure, frames=names)]
+        script = f"const playgroundNetwork = {json.dumps(figure.pop('network'))};\n".encode()
+        return [PlaygroundNode(figure=figure, frames=names, script=_kept(env, "scripts", "network-{}.js", script))]
+
+
+def _kept(env, folder, name, content):
+    """The name of a file of the site, which waits among the doctrees until the site is made."""
+    path = Path(env.doctreedir) / folder / name.format(hashlib.sha256(content).hexdigest()[:16])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path.name
