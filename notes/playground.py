@@ -6,7 +6,6 @@ so a figure that is made with a law leads to the playground with that law in it.
 
 import base64
 import dataclasses
-import functools
 import inspect
 import io
 import os
@@ -184,7 +183,7 @@ def playground(
         "alt": alt,
         "width": width,
         "height": height,
-        "scenes": {name: scene.address for name, scene in scenes.items()},
+        "scenes": [[name, scene.address] for name, scene in scenes.items()],
         "starts": STARTS,
         "frames": [base64.b64encode(webp(frame)).decode()],
         "network": weights(network) | {"scene": learned, "least": least},

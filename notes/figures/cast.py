@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from matplotlib.axes import Axes
 
-from notes import mixtures, plots
+from notes import mixtures, plots, score_matching
 from notes.mixtures import GaussianMixture
 
 __all__ = [
@@ -23,6 +23,9 @@ __all__ = [
     "share_below",
     "line_axes",
     "arrow_field",
+    "moments",
+    "affine_field",
+    "divergence",
 ]
 
 
@@ -94,3 +97,25 @@ def arrow_field(
     plots.plane(ax, extent)
     plots.contours(ax, density, extent, fine)
     plots.arrows(ax, field, extent, across, color)
+
+
+def moments(density: GaussianMixture, sigma: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean and the covariance of p_σ."""
+    mean = density.weights @ density.means
+    offsets = density.means - mean
+    within = density.weights @ density.stds.square() + sigma**2
+    return mean, offsets.T @ (density.weights[:, None] * offsets) + within * torch.eye(density.dim)
+
+
+def affine_field(density: GaussianMixture, sigma: float) -> plots.Field:
+    """The affine field of p_σ: the score of the Gaussian with its mean and covariance."""
+    mean, covariance = moments(density, sigma)
+    return lambda x: -torch.linalg.solve(covariance, (x - mean).T).T
+
+
+def divergence(density: GaussianMixture, field: plots.Field, sigma: float, n: int = 4000) -> float:
+    """The relative Fisher divergence of a field (n, d) → (n, d) from the score of p_σ."""
+    blurred = density.smoothed(sigma)
+    with torch.no_grad():
+        x = blurred.sample(n, seeded(7))
+        return score_matching.fisher_divergence(field, blurred.score, x, relative=True).item()

@@ -11,7 +11,19 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from notes import diffusion, plots, score_matching
-from notes.figures.cast import LINE, MOONS, PLANE, arrow_field, seeded, share_below, share_left, watershed
+from notes.figures.cast import (
+    LINE,
+    MOONS,
+    PLANE,
+    affine_field,
+    arrow_field,
+    divergence,
+    moments,
+    seeded,
+    share_below,
+    share_left,
+    watershed,
+)
 from notes.mixtures import GaussianMixture, kernel_density
 from notes.networks import NoiseConditionalNetwork
 from notes.training import train
@@ -59,33 +71,11 @@ def _learned():
     return _taught(PLANE, TAUGHT, 3_000)
 
 
-def _moments(density, sigma):
-    """The mean and the covariance of p_σ."""
-    mean = density.weights @ density.means
-    offsets = density.means - mean
-    within = density.weights @ density.stds.square() + sigma**2
-    return mean, offsets.T @ (density.weights[:, None] * offsets) + within * torch.eye(density.dim)
-
-
 # The field and its weight (fig-noise-field, fig-noise-weights).
 
 FIELD_STEPS = [0, 50, 150, 500, 1500]
 FIELD_NOISES = [2, 1, 0.5, 0.2, 0.1, 0.05]
 _AROUND = (-2.4, 2.4, -1.9, 1.9)
-
-
-def _straight(density, sigma):
-    """The affine field of p_σ: the score of the Gaussian with its mean and covariance."""
-    mean, covariance = _moments(density, sigma)
-    return lambda x: -torch.linalg.solve(covariance, (x - mean).T).T
-
-
-def _divergence(density, field, sigma, n=4000):
-    """The relative Fisher divergence of a field (n, d) → (n, d) from the score of p_σ."""
-    blurred = density.smoothed(sigma)
-    with torch.no_grad():
-        x = blurred.sample(n, seeded(7))
-        return score_matching.fisher_divergence(field, blurred.score, x, relative=True).item()
 
 
 @functools.cache
@@ -102,7 +92,7 @@ def _moons():
     loss = functools.partial(score_matching.denoising_over_scales, sigmas=(2.5, 0.04))
     train(network, loss, FIELD_STEPS[-1], data=MOONS, batch_size=128, lr=0.02, generator=generator, callback=look)
     errors = {
-        step: [_divergence(MOONS, functools.partial(model, sigma=sigma), sigma) for sigma in FIELD_NOISES]
+        step: [divergence(MOONS, functools.partial(model, sigma=sigma), sigma) for sigma in FIELD_NOISES]
         for step, model in copies.items()
     }
     return copies, errors
@@ -110,7 +100,7 @@ def _moons():
 
 @functools.cache
 def _moons_straight():
-    return [_divergence(MOONS, _straight(MOONS, sigma), sigma) for sigma in FIELD_NOISES]
+    return [divergence(MOONS, affine_field(MOONS, sigma), sigma) for sigma in FIELD_NOISES]
 
 
 @plots.styled
@@ -169,7 +159,7 @@ def weighed(weight: str, divided: bool = True, seed: int = 1) -> list[float]:
 
     train(network, loss, 500, data=PLANE, batch_size=256, lr=0.01, generator=generator)
     return [
-        _divergence(PLANE, lambda x, s=sigma: model(x, torch.full((len(x),), s)), sigma)
+        divergence(PLANE, lambda x, s=sigma: model(x, torch.full((len(x),), s)), sigma)
         for sigma in WEIGHT_SCALES.tolist()
     ]
 
@@ -177,10 +167,10 @@ def weighed(weight: str, divided: bool = True, seed: int = 1) -> list[float]:
 @functools.cache
 def unlearned() -> tuple[list[float], list[float]]:
     """The same of two fields to beat: the affine one of p_σ, and that of kernels of width σ on 1 000 points."""
-    straight = [_divergence(PLANE, _straight(PLANE, sigma), sigma) for sigma in WEIGHT_SCALES.tolist()]
+    straight = [divergence(PLANE, affine_field(PLANE, sigma), sigma) for sigma in WEIGHT_SCALES.tolist()]
     draws = [PLANE.sample(1000, seeded(seed)) for seed in range(4)]
     kernels = [
-        sum(_divergence(PLANE, kernel_density(data, sigma).score, sigma, 1000) for data in draws) / len(draws)
+        sum(divergence(PLANE, kernel_density(data, sigma).score, sigma, 1000) for data in draws) / len(draws)
         for sigma in WEIGHT_SCALES.tolist()
     ]
     return straight, kernels
@@ -461,7 +451,7 @@ def likelihood(
     log_prob = {
         "exact": PLANE.smoothed(ENDS[0]).log_prob,
         "white noise": GaussianMixture([[0.0, 0.0]], ENDS[0]).log_prob,
-        "fit": torch.distributions.MultivariateNormal(*_moments(PLANE, ENDS[0])).log_prob,
+        "fit": torch.distributions.MultivariateNormal(*moments(PLANE, ENDS[0])).log_prob,
     }[prior]
     found = log_prob(top) + change
     error = found - known

@@ -81,9 +81,8 @@ def _playground(builder):
 
 
 def visit_playground(self, node):
-    static = self.builder.imgpath.removesuffix("_images") + "_static"
     frame = f"{self.builder.imgpath}/{node['frames'][0]}"
-    self.body.append(_render("playground.html", **node["figure"], frame=frame, script=f"{static}/{node['script']}"))
+    self.body.append(_render("playground.html", **node["figure"], frame=frame))
 
 
 def visit_claim(self, node):
@@ -149,6 +148,13 @@ def _find_code(app, doctree):
             seen.add(node["code"])
 
 
+def _figure_of(node):
+    """The name of the figure in which a node stands."""
+    while not isinstance(node, nodes.figure):
+        node = node.parent
+    return node["ids"][0]
+
+
 def _files(doctree):
     for kind in (FigureNode, PlaygroundNode):
         for node in doctree.findall(kind):
@@ -170,7 +176,7 @@ class Pages(EnvironmentCollector):
         self.of(app.env)[app.env.docname] = Page(
             claims={anchor: Claim(**node["claim"]) for anchor, node in found.items()},
             files=frozenset(_files(doctree)),
-            playground=next((node.parent["ids"][0] for node in doctree.findall(PlaygroundNode)), None),
+            playground=next((_figure_of(node) for node in doctree.findall(PlaygroundNode)), None),
             lists_claims=any(doctree.findall(ClaimsPage)),
             uses=links.imported(cell.source for cell in cells if cell.cell_type == "code"),
             terms=links.definitions(app.builder, doctree),
@@ -265,8 +271,9 @@ def add_scripts(app, pagename, templatename, context, doctree):
     page = Pages.of(app.env).get(pagename)
     if page and page.playground:
         app.add_css_file("playground.css")
-        for name in ["sampler.js", "stage.js", "playground.js"]:
-            app.add_js_file(name, defer="defer")
+        networks = [name for folder, name in page.files if folder == "scripts"]
+        for name in [*networks, "sampler.js", "stage.js", "playground.js"]:
+            app.add_js_file(name, priority=900, defer="defer")  # after figures.js, of whose controls it makes use
 
 
 def configure(app, config):
