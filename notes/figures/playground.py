@@ -11,7 +11,7 @@ from notes.figures import cast
 from notes.langevin import langevin
 from notes.mixtures import GaussianMixture
 from notes.networks import NoiseConditionalNetwork
-from notes.playground import Scene
+from notes.scenes import Scene
 
 __all__ = ["MOONS", "SCENES", "walk", "field"]
 
