@@ -25,7 +25,9 @@ SOURCES = {
 MATHEMATICS = ["mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "diffusion"]
 MATHEMATICS += ["full_covariance", "images", "inpainting"]
 MATHEMATICS = {f"notes.{name}" for name in MATHEMATICS}
-BOOK = {f"notes.{name}" for name in ("explore", "claims", "playground")} | {name for name in SOURCES if name.startswith("notes.site")}
+BOOK = {f"notes.{name}" for name in ("explore", "claims", "playground")} | {
+    name for name in SOURCES if name.startswith("notes.site")
+}
 
 
 def imports(name):

@@ -37,7 +37,7 @@ MODULES += [f"site.{name}" for name in ["build", "contents", "dependencies", "fi
 
 # Not those that compare the text of a module: a slip would fail them whatever it does.
 TESTS = ["arguments", "mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "diffusion"]
-TESTS += ["full_covariance", "images", "inpainting", "playground"]
+TESTS += ["full_covariance", "images", "inpainting", "scenes", "playground"]
 TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "claims", "explore", "reference", "threads", "extras"]]
 TESTS += [
     f"tests/site/test_{name}.py"
