@@ -60,7 +60,8 @@ def playground(
     Examples
     --------
     >>> from notes.playground import playground
-    >>> playground(None, alt="", scenes={}, network=None, learned="moons", least=1)
+    >>> unseen = {"alt": "", "network": None, "least": 0.1}
+    >>> playground(None, scenes={}, learned="moons", **unseen)
     Traceback (most recent call last):
     ValueError: learned must be the name of a scene, got 'moons'
     """
