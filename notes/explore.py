@@ -26,7 +26,7 @@ with needs("figures"):
     from matplotlib.figure import Figure
     from PIL import Image
 
-__all__ = ["play", "explore", "default_and_neighbours", "png"]
+__all__ = ["play", "explore", "default_and_neighbours", "png", "webp"]
 
 SITE_VARIABLE = "NOTES_SITE"  # set by a build of the site while it executes the chapters
 MOST_FRAMES = 120  # of one figure on the website: some 5 MB, and twenty seconds of the build
@@ -222,7 +222,7 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def webp(frame):
+def webp(frame: bytes) -> bytes:
     """The pixels of a PNG as a lossless WebP, four fifths of its bytes."""
     buffer = io.BytesIO()
     Image.open(io.BytesIO(frame)).convert("RGB").save(buffer, "webp", lossless=True, method=4)
@@ -346,11 +346,11 @@ def _for_site(figure, controls, draw, default, alt):
 
 def _addresses(figure, controls, states):
     """Where the figure leads from each state, if anywhere: the addresses, each once, and which of them by state."""
+    defaults = {name: p.default for name, p in inspect.signature(figure).parameters.items()}
     while isinstance(figure, functools.partial):
         figure = figure.func
     if not hasattr(figure, "address"):
         return None
-    defaults = {name: p.default for name, p in inspect.signature(figure).parameters.items()}
     chosen = ({c.name: c.values[i] for c, i in zip(controls, state, strict=True)} for state in states)
     addresses = [figure.address(**defaults | values) for values in chosen]
     each = list(dict.fromkeys(addresses))

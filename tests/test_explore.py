@@ -411,6 +411,37 @@ class TestSite:
         explore(figure, alt="A line", slope=[0, 0.5])
         assert site[0][MIME]["function"] == [__name__, "line"]
 
+    def test_the_data_say_where_each_state_leads_each_address_once_and_undrawn(self, site):
+        counted = Counted()
+        counted.address = lambda **values: "{height},{slope},{thick}".format(**values | {"slope": 0})
+        explore(counted, alt="A line", slope=[0.5, 1.5], height=[1, 2], thick=False)
+        opens = site[0][MIME]["opens"]
+        assert opens == {
+            "addresses": ["1,0,False", "1,0,True", "2,0,False", "2,0,True"],
+            "at": [0, 1, 2, 3, 0, 1, 2, 3],
+        }
+        assert len(counted.calls) == len(opens["at"])
+
+    def test_a_control_that_the_address_does_not_name_changes_nothing_of_it(self, site):
+        def figure(height=1, slope=0.5):
+            return line(height, slope)
+
+        figure.address = lambda **values: f"slope={values['slope']}"  # the default where no control gives it
+        explore(figure, alt="A line", height=[1, 2, 3])
+        assert site[0][MIME]["opens"] == {"addresses": ["slope=0.5"], "at": [0, 0, 0]}
+
+    def test_what_a_partial_gives_reaches_the_address(self, site):
+        def figure(height=1, slope=0.5, thick=False):
+            return line(height, slope, thick)
+
+        figure.address = lambda **values: "{height},{slope}".format(**values)
+        explore(functools.partial(functools.partial(figure, thick=True), slope=2), alt="A line", height=[1, 3])
+        assert site[0][MIME]["opens"] == {"addresses": ["1,2", "3,2"], "at": [0, 1]}
+
+    def test_a_figure_without_an_address_leads_nowhere(self, site):
+        explore(line, alt="A line", height=[1, 2])
+        assert site[0][MIME]["opens"] is None
+
     def test_the_data_describe_picture_and_controls(self, site):
         def figure(step_size=2, time=1, sigma=False):
             return line(step_size, time, sigma)

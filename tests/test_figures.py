@@ -1,14 +1,23 @@
 """What the figures compute before they draw, against something independent of it."""
 
+import functools
+import importlib
+import itertools
+import json
+from pathlib import Path
+from urllib.parse import parse_qs
+
 import bite
+import jupytext
 import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 
-from notes import plots, score_matching
-from notes.figures import cast, denoising, noise, notation, performance, score
-from notes.mixtures import kernel_density
+from notes import explore, mixtures, plots, score_matching
+from notes.figures import cast, denoising, explicit, intro, langevin, noise, notation, performance, score
+from notes.mixtures import GaussianMixture, kernel_density
+from notes.scenes import STARTS
 
 
 @pytest.mark.parametrize("sigma", [0.2, 0.4, 0.8])
@@ -155,3 +164,130 @@ def test_the_tabulated_field_is_that_of_its_network(sigma):
     x = cast.LINE.smoothed(sigma).sample(2000, cast.seeded(2))
     gap = network(x, sigma) - noise._tabulated(x, sigma)
     assert gap.square().mean() < 1e-3 * network(x, sigma).square().mean()
+
+
+# Where the figures lead
+
+BOOK = Path(__file__).parent.parent / "book"
+
+
+def leads(chapter):
+    """What the data of a chapter's figures on the website say of the playground, by the figures' names: undrawn."""
+    found, figures = {}, importlib.import_module(f"notes.figures.{chapter}")
+
+    def show(figure, *, alt, **controls):
+        controls = explore._controls(figure, controls)
+        states = list(itertools.product(*(range(len(control.values)) for control in controls)))
+        name = explore._where(figure)[1]
+        found[name] = explore._addresses(figure, controls, states)
+        assert found[name] is None or len(found[name]["at"]) == len(states)
+
+    names = {"explore": show, "play": explore.play, "partial": functools.partial, "figures": figures, "network": None}
+    for cell in jupytext.read(BOOK / f"{chapter}.md").cells:
+        if cell.cell_type == "code" and cell.source.startswith("explore("):
+            eval(cell.source, names)
+    return found
+
+
+def read(address):
+    """A law and its settings, as the page of the playground reads an address."""
+    settings = {name: value for name, (value,) in parse_qs(address, strict_parsing=True).items()}
+    modes = [[float(number) for number in mode.split(",")] for mode in settings.pop("modes").split(";")]
+    x, y, stds, weights = torch.tensor(modes, dtype=torch.float64).T
+    numbers = {name: float(settings[name]) for name in ("tau", "T", "sigma")}
+    return GaussianMixture(torch.stack([x, y], 1), stds, weights), settings | numbers
+
+
+@pytest.mark.parametrize("chapter", ["intro", "langevin", "score", "explicit", "denoising", "noise"])
+def test_every_figure_with_a_law_in_the_plane_leads_to_the_playground(chapter):
+    errors_alone = {"explicit": {"blind", "samples", "dimension"}, "noise": {"weights"}}
+    found = leads(chapter)
+    assert found
+    assert {name for name, opens in found.items() if opens is None} == errors_alone.get(chapter, set())
+    for opens in filter(None, found.values()):
+        assert len(json.dumps(opens)) < 12_000  # in the page, beside the figure
+        assert {*opens["at"]} == {*range(len(opens["addresses"]))}
+        for law, settings in map(read, opens["addresses"]):
+            assert len(law.weights) <= 100
+            assert 1e-8 <= settings["tau"] <= 10
+            assert 0 <= settings["T"] <= 1
+            assert 0 <= settings["sigma"] <= 4
+            assert settings["start"] in STARTS
+
+
+def mode_by_mode(*modes):
+    """(x, std, weight) a mode, on the line through the middle of the plane."""
+    x, stds, weights = zip(*modes, strict=True)
+    return GaussianMixture([[each, 0.0] for each in x], stds, weights)
+
+
+CHAN = mode_by_mode((2.0, 0.5, 0.6), (-2.0, 0.2, 0.4))
+STANDARD = mode_by_mode((0.0, 1.0, 1.0))
+LEADS = [
+    (intro.hero, {"shape": "two moons"}, mixtures.two_moons(60, 0.1), {"tau": 0.0004}),
+    (intro.hero, {"shape": "swiss roll"}, mixtures.swiss_roll(80, std=0.1), {}),
+    (langevin.walk, {"temperature": 0.0}, langevin.PLANE, {"tau": 0.01, "T": 0}),
+    (langevin.histogram, {"step_size": 0.05}, CHAN, {"tau": 0.05, "T": 1, "sigma": 0, "start": "white noise"}),
+    (langevin.fokker_planck, {}, CHAN, {"tau": 0.001}),
+    (langevin.noise, {"coefficient": "0"}, STANDARD, {"tau": 0.01, "T": 0}),
+    (langevin.noise, {"coefficient": "√τ"}, STANDARD, {"T": 0.5}),
+    (langevin.noise, {"coefficient": "√(2τ)"}, STANDARD, {"T": 1}),
+    (langevin.noise, {"coefficient": "2τ"}, STANDARD, {"T": 0.02}),
+    (langevin.bias, {"step_size": 1.9}, STANDARD, {"tau": 1.9}),
+    (langevin.mala, {"step_size": 0.1}, CHAN, {"tau": 0.1, "corrected": "on", "start": "p itself"}),
+    (score.three_views, {"separation": 6.0}, mode_by_mode((-3.0, 1.0, 0.6), (3.0, 1.0, 0.4)), {}),
+    (score.field, {"separation": 4.0, "weight": 0.3}, mode_by_mode((-2.0, 1.0, 0.3), (2.0, 1.0, 0.7)), {"T": 0}),
+    (score.energy, {"temperature": 1.0}, mode_by_mode((-1.5, 0.8, 0.7), (1.5, 0.8, 0.3)), {"tau": 0.02, "T": 1}),
+    (score.two_gradients, {"theta": 0.6, "sigma": 0.7}, mode_by_mode((0.6, 0.7, 1.0)), {}),
+    # In units of 2: the modes at −4 and 4 would be out of sight.
+    (score.blind, {"separation": 8.0, "weight": 0.9}, mode_by_mode((-2.0, 0.5, 0.9), (2.0, 0.5, 0.1)), {}),
+    (explicit.field, {"bandwidth": 0.2, "data_points": 3000}, cast.MOONS, {"sigma": 0.2}),
+    (explicit.memory, {"bandwidth": 0.05}, kernel_density(explicit._data(60), 0.05), {"sigma": 0}),
+    (denoising.sampling, {"sigma": 0.4}, cast.MOONS, {"tau": 0.002, "sigma": 0.4}),
+    (denoising.bridge, {"h": 0.3}, kernel_density(denoising._data(), 0.3), {"sigma": 0}),
+    (denoising.mistakes, {"slip": "−z/σ²", "sigma": 0.5}, STANDARD, {"T": 1, "sigma": 0.5}),
+    (denoising.mistakes, {"slip": "2τ in the walk", "sigma": 2}, STANDARD, {"tau": 0.02, "T": 0.04, "sigma": 2}),
+    (noise.ladder, {"ratio": 0.5}, mode_by_mode((0.0, 0.5, 1.0)), {"tau": 0.5 * 0.05**2 / 2, "sigma": 0.05}),
+    (noise.paths, {"time": 0}, CHAN, {"sigma": 4}),
+    (noise.paths, {"time": noise.FRAMES}, CHAN, {"sigma": 0.05}),
+    (noise.likelihood, {}, CHAN, {"sigma": 0.05}),
+]
+
+
+@pytest.mark.parametrize(
+    ("figure", "values", "law", "settings"), LEADS, ids=lambda value: getattr(value, "__name__", None)
+)
+def test_a_figure_leads_to_its_own_law(figure, values, law, settings):
+    opened, given = read(figure.address(**values))
+    x = torch.cat([law.sample(500, cast.seeded(3)), 6 * torch.rand(500, 2, generator=cast.seeded(4)) - 3]).double()
+    law = GaussianMixture(law.means.double(), law.stds.double(), law.weights.double())
+    near = law.log_prob(x) > -20  # further off the log is steep, and an address has four digits
+    assert opened.log_prob(x)[near].tolist() == pytest.approx(law.log_prob(x)[near].tolist(), abs=0.05)
+    assert {name: given[name] for name in settings} == pytest.approx(settings)
+
+
+@pytest.mark.parametrize("shape", ["checkerboard", "rings"])
+def test_a_shape_of_too_many_modes_leads_to_one_alike(shape):
+    opened, _ = read(intro.hero.address(shape=shape))
+    x = intro.SHAPES[shape].sample(20_000, cast.seeded(3))
+    divergence = (intro.SHAPES[shape].log_prob(x) - opened.log_prob(x.double())).mean()
+    assert divergence < 0.02  # another shape: more than 1
+
+
+def test_few_data_lead_to_the_estimate_that_is_drawn_and_many_to_what_it_is_on_average():
+    figure = explicit.kernels(bandwidth=0.1, data_points=20)
+    (ticks,) = (line for line in figure.axes[0].lines if line.get_marker() == "|")
+    law, settings = read(explicit.kernels.address(bandwidth=0.1, data_points=20))
+    assert law.means[:, 0].tolist() == pytest.approx(ticks.get_xdata().tolist(), abs=1e-3)
+    assert law.stds.tolist() == [0.1] * 20
+    assert settings["tau"] < 2 * 0.1**2
+    law, settings = read(explicit.kernels.address(bandwidth=0.1, data_points=1000))
+    assert (len(law.weights), settings["sigma"]) == (2, 0.1)  # the mean of a kernel on a point of p is p's smoothed
+
+
+@pytest.mark.parametrize("level", [0, 0.2, 2.4, 20])
+def test_a_rung_leads_to_its_noise_and_its_step(level):
+    _, settings = read(denoising.annealed.address(level=level))
+    sigma = np.geomspace(4, 0.05, 20)[max(int(np.ceil(level)) - 1, 0)]
+    assert settings["sigma"] == pytest.approx(sigma, rel=1e-3)
+    assert settings["tau"] == pytest.approx(0.2 * sigma**2 / 2, rel=1e-3)  # of x + ½ α s + √α z, α = ε σ²/σ_L²

@@ -25,7 +25,9 @@ SOURCES = {
 MATHEMATICS = ["mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "diffusion"]
 MATHEMATICS += ["full_covariance", "images", "inpainting"]
 MATHEMATICS = {f"notes.{name}" for name in MATHEMATICS}
-BOOK = {f"notes.{name}" for name in ("explore", "claims")} | {name for name in SOURCES if name.startswith("notes.site")}
+BOOK = {f"notes.{name}" for name in ("explore", "claims", "playground")} | {
+    name for name in SOURCES if name.startswith("notes.site")
+}
 
 
 def imports(name):
@@ -337,7 +339,7 @@ def test_the_extras_are_those_of_the_project():
     assert [re.split("[<>=]", line)[0] for line in extras["images"]] == ["scikit-image", "scikit-learn"]
 
 
-@pytest.mark.parametrize("name", ["explore", "claims", "plots", "figures.intro", "figures.score"])
+@pytest.mark.parametrize("name", ["explore", "claims", "playground", "plots", "figures.intro", "figures.score"])
 def test_what_draws_and_shows_says_which_extra_brings_it(name):
     assert without(f"notes.{name}", *EXTRAS["site"]) is None
     said = without(f"notes.{name}", *EXTRAS["figures"])

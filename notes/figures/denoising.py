@@ -25,6 +25,7 @@ from notes.figures.cast import (
 )
 from notes.mixtures import GaussianMixture, kernel_density
 from notes.networks import ScoreNetwork
+from notes.scenes import Scene, opens
 from notes.training import train
 
 __all__ = [
@@ -50,6 +51,9 @@ __all__ = [
 ]
 
 
+STEP_SIZE = 0.002  # of the walks on the moons
+
+
 @functools.cache
 def _pairs():
     """Clean points of the moons, and the noise that goes with each."""
@@ -57,6 +61,7 @@ def _pairs():
     return MOONS.sample(300, generator), torch.randn(300, 2, generator=generator)
 
 
+@opens(lambda sigma: Scene(MOONS, step_size=STEP_SIZE, sigma=sigma))
 @plots.styled
 def pairs(sigma: float = 0.3, pairs: int = 100) -> Figure:
     """Clean points, the noisy points made from them, and an arrow from each noisy point back."""
@@ -96,6 +101,7 @@ def _clean_given_noisy(sigma):
     return MOONS.means[k] + shrink * (PLACE - MOONS.means[k]) + sigma * shrink.sqrt() * noise
 
 
+@opens(lambda sigma: Scene(MOONS, step_size=STEP_SIZE, sigma=sigma))
 @plots.styled
 def average(pairs: int = 30, sigma: float = 0.4) -> Figure:
     """The arrows of pairs whose noisy point is one place, their mean, and the exact smoothed score there."""
@@ -161,6 +167,7 @@ def _losses(sigma):
     return np.array(rows)
 
 
+@opens(lambda sigma: Scene(kernel_density(_few(), sigma), step_size=sigma**2 / 10))
 @plots.styled
 def constant(theta: float = 0.36, sigma: float = 0.3) -> Figure:
     """A network's field that changes with θ, and the two losses of it: always the same distance apart."""
@@ -223,6 +230,7 @@ def _mean_targets(sigma):
     return torch.from_numpy(columns).float().split(2, dim=1)
 
 
+@opens(lambda h: Scene(kernel_density(_data(), h), step_size=h**2 / 10))
 @plots.styled
 def bridge(h: float = 0.2) -> Figure:
     """One number, four pictures: the estimate, its score, the mean of the denoising targets and a learned field."""
@@ -275,6 +283,7 @@ def _floor(sigma):
     return 1 / sigma**2 - learnable, learnable
 
 
+@opens(lambda sigma: Scene(MOONS, step_size=STEP_SIZE, sigma=sigma))
 @plots.styled
 def training(step: int = 100, sigma: float = 0.2, squared_error: str = "as it is") -> Figure:
     """The exact field, the learned one, where they differ, and the loss with its floor."""
@@ -348,6 +357,7 @@ def _by_noise(n_pairs, fits=8):
     return drawn, np.array(rows).T
 
 
+@opens(lambda sigma: Scene(LINE, sigma=sigma))
 @plots.styled
 def sigma(sigma: float = 0.2, pairs: int = 3000) -> Figure:
     """What n pairs teach at one noise, against the targets; and the parts of the error against the noise."""
@@ -383,9 +393,10 @@ def _walks(sigma):
     generator = seeded()
     x0 = 1.2 * torch.randn(1000, 2, generator=generator)
     fields = _trained(sigma)[0][STEPS[-1]], MOONS.smoothed(sigma).score
-    return [walks.langevin(field, x0, 0.002, 250, generator=seeded(1), record_every=10) for field in fields]
+    return [walks.langevin(field, x0, STEP_SIZE, 250, generator=seeded(1), record_every=10) for field in fields]
 
 
+@opens(lambda sigma: Scene(MOONS, step_size=STEP_SIZE, sigma=sigma))
 @plots.styled
 def sampling(time: int = 100, sigma: float = 0.2) -> Figure:
     """Langevin with the learned score beside Langevin with the exact one; ``time`` in steps of τ = 0.002."""
@@ -481,6 +492,7 @@ def _names(ax, right, wrong):
         plots.label(ax, 0.98, y, text, color, ha="right", transform=ax.transAxes)
 
 
+WALKED = {"√τ in the walk": 0.5, "2τ in the walk": 0.04}  # at what temperature
 SLIPS = {
     "no slip": lambda ax, sigma: _target(ax, sigma, sigma, lambda z: -z / sigma),
     "−z/σ²": lambda ax, sigma: _target(ax, sigma, sigma, lambda z: -z / sigma**2),
@@ -489,11 +501,11 @@ SLIPS = {
     "½ on one side": lambda ax, sigma: _loss(ax, sigma, half=1.0, mean=False),
     "mean over dimensions": lambda ax, sigma: _loss(ax, sigma, half=0.5, mean=True),
     "1/h in d dimensions": _power,
-    "√τ in the walk": lambda ax, sigma: _noise(ax, sigma, 0.5),
-    "2τ in the walk": lambda ax, sigma: _noise(ax, sigma, 0.04),
+    **{slip: functools.partial(_noise, temperature=temperature) for slip, temperature in WALKED.items()},
 }
 
 
+@opens(lambda slip, sigma: Scene(NORMAL, step_size=0.02, temperature=WALKED.get(slip, 1), sigma=sigma))
 @plots.styled
 def mistakes(slip: str = "−z/σ²", sigma: float = 0.5) -> Figure:
     """A laboratory of slips: what each gets wrong, beside what is right, and the number that gives it away."""
@@ -513,7 +525,7 @@ def mistakes(slip: str = "−z/σ²", sigma: float = 0.5) -> Figure:
 
 LEVELS = 20
 SCALES = np.geomspace(4, 0.05, LEVELS)
-STEPS_A_LEVEL, EVERY = 50, 10
+STEPS_A_LEVEL, EVERY, RATIO = 50, 10, 0.2  # the last is 2τ over σ²
 
 
 @functools.cache
@@ -522,10 +534,14 @@ def _annealed():
     x0 = torch.randn(2000, 2, generator=seeded(1))
     generator = seeded(2)
     plain = walks.langevin(PLANE.score, x0, 0.001, LEVELS * STEPS_A_LEVEL, generator=generator, record_every=EVERY)
-    epsilon = 0.2 * SCALES[-1] ** 2
+    epsilon = RATIO * SCALES[-1] ** 2
     return plain, annealed_langevin(
         PLANE.smoothed_score, x0, SCALES, epsilon, STEPS_A_LEVEL, generator=generator, record_every=EVERY
     )
+
+
+def _scale(level):
+    return SCALES[max(math.ceil(level) - 1, 0)]
 
 
 def _left(x):
@@ -533,6 +549,7 @@ def _left(x):
     return (x[..., 0] < round(watershed(PLANE), 1)).double().mean(-1)
 
 
+@opens(lambda level: Scene(PLANE, step_size=RATIO / 2 * _scale(level) ** 2, sigma=_scale(level)))
 @plots.styled
 def annealed(level: float = 20) -> Figure:
     """Langevin down a ladder of noise scales, beside Langevin on p alone, after as many steps; and the shares.
@@ -545,7 +562,7 @@ def annealed(level: float = 20) -> Figure:
     extent = (-4.2, 4.2, -2.9, 2.9)
     plain, path = _annealed()
     now = round(level * STEPS_A_LEVEL / EVERY)
-    scale = SCALES[max(math.ceil(level) - 1, 0)]
+    scale = _scale(level)
     columns = ("plain", plain, PLANE, "p alone"), ("ladder", path, PLANE.smoothed(scale), f"ladder: σ = {scale:.2g}")
     for name, walk, law, words in columns:
         ax = axes[name]

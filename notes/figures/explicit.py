@@ -12,6 +12,7 @@ from notes import mixtures, plots, score_matching
 from notes.figures.cast import EXTENT, LINE, MOONS, NORMAL, arrow_field, line_axes, seeded, simplex
 from notes.mixtures import kernel_density
 from notes.networks import ScoreNetwork
+from notes.scenes import Scene, opens
 from notes.training import train
 
 __all__ = [
@@ -50,6 +51,16 @@ def _fresh():
     return MOONS.sample(2000, seeded(2))
 
 
+STEP_SIZE = 0.002  # of the walks on the moons
+
+
+def _scene(p, data, bandwidth):
+    """The estimate on data of p; of more than 60 what it is on average, p smoothed: an address is to be short."""
+    if len(data) > 60:
+        return Scene(p, step_size=STEP_SIZE, sigma=bandwidth)
+    return Scene(kernel_density(data, bandwidth), step_size=bandwidth**2 / 10)
+
+
 def _error(field, truth, x):
     with torch.no_grad():
         return score_matching.fisher_divergence(field, truth, x, relative=True).item()
@@ -79,10 +90,15 @@ def _named(ax, x, lines, gap=1.32):
         lowest = gap * y
 
 
+def _on_the_line(n_data):
+    return LINE.sample(1000, seeded(3))[:n_data]
+
+
+@opens(lambda bandwidth, data_points: _scene(LINE, _on_the_line(data_points), bandwidth))
 @plots.styled
 def kernels(bandwidth: float = 0.3, data_points: int = 20) -> Figure:
     """A kernel on each datum, their sum, and the truth."""
-    data = LINE.sample(1000, seeded(3))[:data_points]
+    data = _on_the_line(data_points)
     figure, ax = plots.canvas(height=3.6)
     grid = torch.linspace(-4, 5, 900)
     each = torch.exp(-0.5 * ((grid - data) / bandwidth) ** 2) / (data_points * bandwidth * (2 * np.pi) ** 0.5)
@@ -106,6 +122,7 @@ def kernels(bandwidth: float = 0.3, data_points: int = 20) -> Figure:
     return figure
 
 
+@opens(lambda bandwidth, data_points: _scene(MOONS, _data(3000)[:data_points], bandwidth))
 @plots.styled
 def field(bandwidth: float = 0.2, data_points: int = 300) -> Figure:
     """The estimate's contours and score beside the truth's."""
@@ -152,6 +169,7 @@ def _lowest(error):
     return np.exp(at), np.exp(parabola(at))
 
 
+@opens(lambda target: Scene(TARGETS[target]))
 @plots.styled
 def bandwidth(data_points: int = 200, target: str = "two modes") -> Figure:
     """The error of the density and of its score against the bandwidth, with the rules of thumb."""
@@ -231,6 +249,7 @@ def _field_and_curves(q, learned, rows=1):
     return figure, axes[:, 1]
 
 
+@opens(lambda bandwidth: _scene(MOONS, _data(300), bandwidth))
 @plots.styled
 def training(step: int = 100, bandwidth: float = 0.2) -> Figure:
     """The learned field on the estimate's contours, and its distance to the estimate's score and to the truth."""
@@ -263,9 +282,10 @@ def _walk(bandwidth):
     generator = seeded()
     x0 = 1.2 * torch.randn(1000, 2, generator=generator)
     model = _trained(bandwidth)[0][STEPS[-1]]
-    return walks.langevin(model, x0, 0.002, 250, generator=generator, record_every=10)
+    return walks.langevin(model, x0, STEP_SIZE, 250, generator=generator, record_every=10)
 
 
+@opens(lambda bandwidth: _scene(MOONS, _data(300), bandwidth))
 @plots.styled
 def sampling(time: int = 100, bandwidth: float = 0.2) -> Figure:
     """Particles that walk along the learned score, over the truth; ``time`` in steps of τ = 0.002."""
@@ -431,6 +451,7 @@ def _learned_by(objective):
     return _watched(_estimate(), OBJECTIVES[objective], CHECKED, {*CHECKED, *range(0, CHECKED[-1], 50)}, errors)
 
 
+@opens(lambda: _scene(MOONS, _data(300), 0.3))
 @plots.styled
 def objectives(step: int = 100, objective: str = "implicit") -> Figure:
     """One field learned by three objectives, two of which never see it."""
@@ -509,6 +530,7 @@ def blind(data_points: int = 100, target: str = "moons") -> Figure:
 MEMORY = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5]
 
 
+@opens(lambda bandwidth: _scene(MOONS, _data(60), bandwidth))
 @plots.styled
 def memory(bandwidth: float = 0.05) -> Figure:
     """Samples of the estimate around its data, and how far from the nearest datum they lie."""

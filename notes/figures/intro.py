@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from notes import mixtures, plots
 from notes.figures import cast
 from notes.langevin import langevin
+from notes.scenes import Scene, opens
 
 __all__ = ["SHAPES", "hero"]
 
@@ -17,6 +18,8 @@ SHAPES = {
     "checkerboard": mixtures.checkerboard(std=0.13),
     "rings": mixtures.rings(n_components=60, std=0.1),
 }
+# The playground takes 100 modes: the same shapes of fewer.
+_OPENED = {"checkerboard": mixtures.checkerboard(n_per_side=3, std=0.16), "rings": mixtures.rings(std=0.1)}
 STEP_SIZE, EVERY = 0.0004, 3
 
 
@@ -32,6 +35,7 @@ def _flow(shape):
     return langevin(target.score, x0, STEP_SIZE, 120, generator=generator, record_every=EVERY)
 
 
+@opens(lambda shape: Scene(_OPENED.get(shape, SHAPES[shape]), step_size=STEP_SIZE))
 @plots.styled
 def hero(time: int = 21, shape: str = "two moons") -> Figure:
     """Noise flows into a shape under its score: arrows, particles in the colours of their starts, trails of a third."""

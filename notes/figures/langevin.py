@@ -11,6 +11,7 @@ from notes import langevin as walks
 from notes import plots
 from notes.figures.cast import LINE, NORMAL, line_axes, seeded, share_left, watershed
 from notes.mixtures import GaussianMixture
+from notes.scenes import Scene, opens
 
 __all__ = [
     "BIAS_STEPS",
@@ -45,6 +46,7 @@ def _walk(temperature):
     return walks.langevin(PLANE.score, x0, 0.01, 200, temperature=temperature, generator=seeded(), record_every=2)
 
 
+@opens(lambda temperature: Scene(PLANE, step_size=0.01, temperature=temperature, start="uniform"))
 @plots.styled
 def walk(time: int = 40, temperature: float = 1.0) -> Figure:
     """Particles on the contours of a mixture in the plane, in the colours of where they began; ``time`` in steps.
@@ -83,6 +85,7 @@ def _from_noise(step_size):
     return walks.langevin(LINE.score, x0, step_size, 30 * every, generator=generator, record_every=every)[..., 0]
 
 
+@opens(lambda step_size: Scene(LINE, step_size=step_size))
 @plots.styled
 def histogram(time: float = 1.0, step_size: float = 0.01) -> Figure:
     """Particles on the line against p: each mode's shape, and the share that it holds; ``time`` is τ · steps."""
@@ -125,6 +128,7 @@ def steps(time: float) -> str:
     return f"{first}10{str(round(power)).translate(_RAISED)} steps"
 
 
+@opens(lambda: Scene(LINE, step_size=0.001))
 @plots.styled
 def fokker_planck(time: float = 3.0) -> Figure:
     """The Fokker–Planck density beside the particles, and how long the mass that is missing on the left would take.
@@ -165,15 +169,20 @@ COEFFICIENTS = {
 }
 
 
+def _temperature(coefficient, step_size=0.01):
+    return COEFFICIENTS[coefficient](step_size) ** 2 / (2 * step_size)
+
+
 @functools.cache
 def _with_coefficient(coefficient, step_size=0.01):
-    temperature = COEFFICIENTS[coefficient](step_size) ** 2 / (2 * step_size)
+    temperature = _temperature(coefficient, step_size)
     generator = seeded()
     x0 = torch.randn(20_000, 1, generator=generator)
     x = walks.langevin(NORMAL.score, x0, step_size, 1000, temperature=temperature, generator=generator)
     return x[:, 0], temperature
 
 
+@opens(lambda coefficient: Scene(NORMAL, step_size=0.01, temperature=_temperature(coefficient)))
 @plots.styled
 def noise(coefficient: str = "√τ") -> Figure:
     """The law that a walk on N(0, 1) settles at when its noise coefficient is not √(2τ), at τ = 0.01."""
@@ -206,6 +215,7 @@ def _settled(step_size):
     return walks.langevin(NORMAL.score, x0, step_size, 100, generator=generator)[:, 0]
 
 
+@opens(lambda step_size: Scene(NORMAL, step_size=step_size, start="p itself"))
 @plots.styled
 def bias(step_size: float = 1.4) -> Figure:
     """The variance at which the walk on N(0, 1) settles: measured, and the law σ²/(1 − τ/2σ²)."""
@@ -256,6 +266,7 @@ def _by_walk(step_size):
     return *times, 100 * (law[grid < watershed(LINE)].sum() / law.sum()).item()
 
 
+@opens(lambda step_size: Scene(LINE, step_size=step_size, start="p itself"))
 @plots.styled
 def escape(step_size: float = 0.05) -> Figure:
     """How much faster the walk leaves each mode than the diffusion does, and the share in the end that follows."""
@@ -296,6 +307,7 @@ def _from_start(centre):
     return walks.langevin(LINE.score, x0, 0.001, 1000, generator=generator)[:, 0]
 
 
+@opens(lambda: Scene(LINE, step_size=0.001, start="uniform"))
 @plots.styled
 def start(centre: float = 0.0) -> Figure:
     """Where the particles end, against where they began: all of it decided by the start's law U[c − 3, c + 3]."""
@@ -328,6 +340,7 @@ def _two_samplers(step_size):
     return uncorrected[:, 0], corrected[:, 0], acceptance
 
 
+@opens(lambda step_size: Scene(LINE, step_size=step_size, start="p itself", corrected=True))
 @plots.styled
 def mala(step_size: float = 0.05) -> Figure:
     """A thousand steps from p itself, without and with the Metropolis correction."""

@@ -26,6 +26,7 @@ from notes.figures.cast import (
 )
 from notes.mixtures import GaussianMixture, kernel_density
 from notes.networks import NoiseConditionalNetwork
+from notes.scenes import Scene, opens
 from notes.training import train
 
 __all__ = [
@@ -103,6 +104,7 @@ def _moons_straight():
     return [divergence(MOONS, affine_field(MOONS, sigma), sigma) for sigma in FIELD_NOISES]
 
 
+@opens(lambda sigma: Scene(MOONS, sigma=sigma))
 @plots.styled
 def field(sigma: float = 0.2, step: int = 500) -> Figure:
     """The exact field and the learned one at one rung, where they differ, and how much at every rung."""
@@ -217,6 +219,7 @@ def _down(rungs, steps, ratio):
     return sigmas.numpy(), (variance / (STD**2 + sigmas**2)).numpy()
 
 
+@opens(lambda ratio: Scene(GaussianMixture([[0.0]], STD), step_size=ratio / 2 * ENDS[1] ** 2, sigma=ENDS[1]))
 @plots.styled
 def ladder(rungs: int = 20, steps: int = 5, ratio: float = 0.2) -> Figure:
     """What a ladder leaves of N(0, s²), in closed form: rung by rung, and at the end against what it costs."""
@@ -329,6 +332,7 @@ def _kept(top):
     return torch.special.ndtr(at[(below - share_left(LINE)).abs().argmin()] / top).item()
 
 
+@opens(lambda: Scene(LINE, step_size=0.25 * ENDS[1] ** 2, sigma=ENDS[1]))
 @plots.styled
 def samplers(sampler: str = "annealed Langevin", score: str = "exact", sigma_max: int = 4) -> Figure:
     """The share on the left and the spread of the modes, of four samplers on the line, by the score's evaluations."""
@@ -393,6 +397,7 @@ def _haze():
     return torch.stack([(column - column.max()).exp() for column in columns], 1) ** 0.5
 
 
+@opens(lambda time: Scene(LINE, sigma=_rungs()[6 * time].item(), start="p itself"))
 @plots.styled
 def paths(eta: float = 0.0, time: int = FRAMES) -> Figure:
     """Paths down the ladder from the same starts, by the flow or a diffusion; the law of all particles beside them."""
@@ -438,6 +443,7 @@ def _lifted(steps, field):
     return x, PLANE.smoothed(ENDS[1]).log_prob(x), tops[0], change
 
 
+@opens(lambda: Scene(PLANE, sigma=ENDS[1], start="p itself"))
 @plots.styled
 def likelihood(
     steps: int = 20, score: str = "learned", prior: str = "exact", network: NoiseConditionalNetwork | None = None

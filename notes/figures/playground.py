@@ -13,7 +13,7 @@ from notes.figures import cast
 from notes.langevin import langevin
 from notes.mixtures import GaussianMixture
 from notes.networks import NoiseConditionalNetwork
-from notes.playground import Scene
+from notes.scenes import Scene
 from notes.score_matching import denoising_over_scales
 from notes.training import train
 

@@ -11,6 +11,7 @@ from notes.figures import cast
 from notes.fokker_planck import spectral_gap
 from notes.langevin import langevin
 from notes.mixtures import GaussianMixture
+from notes.scenes import Scene, opens
 
 __all__ = ["three_views", "field", "magnitude", "energy", "normaliser", "two_gradients", "blind"]
 
@@ -18,12 +19,13 @@ EXTENT = (-6.0, 6.0, -3.0, 3.0)
 WELLS = GaussianMixture([[-1.5], [1.5]], 0.8, [0.7, 0.3])
 
 
-def _pair(separation, dim=1, weight=0.6):
+def _pair(separation, dim=1, weight=0.6, unit=1.0):
     """Two Gaussians of standard deviation 1 on the first axis; ``weight`` is that of the left one."""
-    means = cast.on_first_axis([-separation / 2, separation / 2], dim)
-    return GaussianMixture(means, 1.0, [weight, 1 - weight])
+    means = unit * cast.on_first_axis([-separation / 2, separation / 2], dim)
+    return GaussianMixture(means, unit, [weight, 1 - weight])
 
 
+@opens(lambda separation: Scene(_pair(separation)))
 @plots.styled
 def three_views(x: float = 0.75, separation: float = 4.0) -> Figure:
     """p, log p with its tangent at x, and the score, whose height is the tangent's slope."""
@@ -62,6 +64,7 @@ def _paths(separation, weight):
     return langevin(_pair(separation, 2, weight).score, ring, 0.1, 600, temperature=0, record_every=1)
 
 
+@opens(lambda separation, weight: Scene(_pair(separation, 2, weight), temperature=0, start="uniform"))
 @plots.styled
 def field(separation: float = 3.0, weight: float = 0.6) -> Figure:
     """The score as arrows on the contours, and the ways that points take along them; ``weight`` of the left mode."""
@@ -84,6 +87,7 @@ def _stationary(separation):
     return [(line[i].item(), bool(s[i] > s[i + 1])) for i in at]
 
 
+@opens(lambda separation: Scene(_pair(separation, 2), temperature=0, start="uniform"))
 @plots.styled
 def magnitude(separation: float = 3.0) -> Figure:
     """log p above, the length of the score below: pale is weak, at the peaks and at the saddle."""
@@ -125,6 +129,7 @@ def _energies():
     return -log_p.max().item(), -torch.trapezoid(log_p.exp() * log_p, grid).item()
 
 
+@opens(lambda temperature: Scene(WELLS, step_size=STEP_SIZE, temperature=temperature, start="uniform"))
 @plots.styled
 def energy(time: int = 60, temperature: float = 1.0) -> Figure:
     """Beads on the energy −log p, moved by the drift alone or by drift and noise; below, their mean energy."""
@@ -153,6 +158,7 @@ def energy(time: int = 60, temperature: float = 1.0) -> Figure:
     return figure
 
 
+@opens(lambda: Scene(_pair(4.0)))
 @plots.styled
 def normaliser(log_c: float = 1.0) -> Figure:
     """c·p, its logarithm and the score: the first is stretched, the second shifted, the third stays."""
@@ -181,6 +187,11 @@ def normaliser(log_c: float = 1.0) -> Figure:
 DATA = torch.tensor([1.9, -0.3, 0.6, 1.8])
 
 
+def _model(theta, sigma):
+    return GaussianMixture([[float(theta)]], sigma)
+
+
+@opens(lambda theta, sigma: Scene(_model(theta, sigma), temperature=0, start="uniform"))
 @plots.styled
 def two_gradients(theta: float = -1.0, sigma: float = 1.0) -> Figure:
     """The same data and model N(θ, σ²): above each point follows its Stein score, below θ its Fisher score."""
@@ -190,11 +201,11 @@ def two_gradients(theta: float = -1.0, sigma: float = 1.0) -> Figure:
     heights = 0.06 + 0.06 * torch.arange(len(DATA))
     for ax, color in zip(axes, [plots.ESTIMATE, plots.TRUTH], strict=True):
         cast.line_axes(ax, xlim=(-5.5, 7.5), ylim=(0, 0.74))
-        plots.curve(ax, GaussianMixture([[float(theta)]], sigma), grid)
+        plots.curve(ax, _model(theta, sigma), grid)
         ax.plot(DATA, heights, "o", color=color, markersize=5, zorder=4)
     for x, y in zip(DATA.tolist(), heights.tolist(), strict=True):
         plots.arrow(axes[0], (x, y), (x + rate * (theta - x) / sigma**2, y), plots.ESTIMATE)
-    plots.curve(axes[1], GaussianMixture([[moved]], sigma), grid, plots.CONTRAST, linestyle=(0, (3, 1.5)))
+    plots.curve(axes[1], _model(moved, sigma), grid, plots.CONTRAST, linestyle=(0, (3, 1.5)))
     top = 0.4 / sigma
     plots.arrow(axes[1], (theta, top), (moved, top), plots.CONTRAST)
     plots.label(axes[0], -5.4, 0.55, "the data move:\ngradient in x", plots.ESTIMATE, ha="left")
@@ -222,6 +233,7 @@ def _errors(weight):
     return np.array(rows).T
 
 
+@opens(lambda separation, weight: Scene(_pair(separation, 1, weight, unit=0.5)))  # or the modes are out of its sight
 @plots.styled
 def blind(separation: float = 8.0, weight: float = 0.75) -> Figure:
     """Above, p of equal weights and q of ``weight``; below, their divergence, the error in the score and q's gap."""

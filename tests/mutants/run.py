@@ -32,12 +32,12 @@ KEY = ("module", "place", "before", "after")
 # Sphinx extension, the PDF), whose tests are pixels and whole books in a browser.
 MODULES = ["_numbers", "_arguments", "_extras", "_threads", "_attention", "_mixing", "mixtures", "langevin"]
 MODULES += ["fokker_planck", "score_matching", "networks", "training", "diffusion", "_progress", "claims", "explore"]
-MODULES += ["full_covariance", "images", "inpainting"]
+MODULES += ["full_covariance", "images", "inpainting", "scenes", "playground"]
 MODULES += [f"site.{name}" for name in ["build", "contents", "dependencies", "figure", "formulas", "policy", "links"]]
 
 # Not those that compare the text of a module: a slip would fail them whatever it does.
 TESTS = ["arguments", "mixtures", "langevin", "fokker_planck", "score_matching", "networks", "training", "diffusion"]
-TESTS += ["full_covariance", "images", "inpainting"]
+TESTS += ["full_covariance", "images", "inpainting", "scenes", "playground"]
 TESTS = [f"tests/test_{name}.py" for name in [*TESTS, "claims", "explore", "reference", "threads", "extras"]]
 TESTS += [
     f"tests/site/test_{name}.py"
