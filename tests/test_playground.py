@@ -93,8 +93,8 @@ def test_on_the_website_it_is_scenes_a_picture_and_a_network(shown):
     data = shown[PLAYGROUND]
     assert {*data} == {"alt", "width", "height", "scenes", "starts", "frames", "network"}
     assert (data["alt"], data["starts"]) == ("A line", STARTS)
-    assert data["scenes"] == {name: scene.address for name, scene in SCENES.items()}
-    assert list(data["scenes"]) == list(SCENES)  # the page opens with the first
+    # In order: the page opens with the first.
+    assert data["scenes"] == [[name, scene.address] for name, scene in SCENES.items()]
     (frame,) = data["frames"]
     picture = Image.open(io.BytesIO(base64.b64decode(frame)))
     assert picture.format == "WEBP"

@@ -1,7 +1,7 @@
 // The playground: a reader's own law and walk, and beside the picture each number that has an exact value.
 "use strict";
 
-const EXTENT = { left: -3.2, right: 3.2, bottom: -2.4, top: 2.4 };
+const EXTENT = { left: -3.2, right: 3.2, bottom: -2.4, top: 2.4 }; // what is seen, and more of it for a wide law
 const MODES = 100; // at most
 const BINS = 64; // of the histogram
 const SLOW = 36; // milliseconds from frame to frame, above which a page that chose the number of particles takes fewer
@@ -59,11 +59,18 @@ class Playground {
     if (values.n) this.chose = true;
     if (v.field === "learned" && v.sigma < playgroundNetwork.least) v.sigma = playgroundNetwork.least;
     if ("tau" in values || "sigma" in values || restart) this.descent = null;
+    if (restart) this.fitView();
     this.setLaw();
     if (restart) this.begin();
     else if (values.n) this.resize(v.n);
     this.say();
     this.draw();
+  }
+  fitView() { // twice as far, and again, until the law is seen
+    const reach = ({ x, y, std }) => Math.max(Math.abs(x) / 3.2, Math.abs(y) / 2.4) + Math.min(std, 8) / 3.2;
+    const zoom = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(...this.values.modes.map(reach)) / 1.1)));
+    Object.assign(EXTENT, { left: -3.2 * zoom, right: 3.2 * zoom, bottom: -2.4 * zoom, top: 2.4 * zoom });
+    this.stage.image = null; // it is to be laid out anew
   }
   setLaw() {
     const { modes, sigma, field } = this.values;

@@ -128,7 +128,7 @@ def _asked(selector):
 
 
 def terse(script):
-    """A script without its indentation, its blank lines and its comments, which begin a line or hold no quotation mark."""
+    """A script without its indentation, its blank lines and its comments: those of a line, or without quotation marks."""
     lines = (re.sub(r"(^|\s)// [^\"'`]*$|^// .*", "", line.strip()).strip() for line in script.splitlines())
     return "".join(f"{line}\n" for line in lines if line)
 
