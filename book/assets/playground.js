@@ -16,7 +16,10 @@ const STOPS = {
   std: [0.05, 0.07, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.7, 0.8, 1, 1.2, 1.5, 2],
   weight: [0.01, 0.02, 0.05, ...Array.from({ length: 9 }, (_, i) => (i + 1) / 10), 0.95, 0.99],
 };
-const FORMATS = { n: (n) => n.toLocaleString("en").replaceAll(",", "\u202f"), weight: (w) => `${short(w * 100)} %` };
+const many = (n) => n.toLocaleString("en").replaceAll(",", "\u202f"); // 10 000
+const FORMATS = { n: many, weight: (w) => `${short(w * 100)} %` };
+const arrays = (count, n) => Array.from({ length: count }, () => new Float64Array(n));
+const element = (tag, properties) => Object.assign(document.createElement(tag), properties);
 
 function short(value, digits = 3) {
   if (value === Infinity) return "∞";
@@ -149,6 +152,10 @@ class Playground {
     this.say();
   }
   step() {
+    if (this.descent?.steps === RUNGS * PER_RUNG) {
+      this.descent = null;
+      return this.pause();
+    }
     if (this.descent) this.down();
     const { tau, T } = this.values;
     if (this.isCorrected) {
@@ -157,9 +164,7 @@ class Playground {
     } else this.particles.step(this.field, tau, T);
     this.steps++;
     this.time += tau;
-    if (!this.particles.x.every(Number.isFinite) || !this.particles.y.every(Number.isFinite)) this.lose();
-  }
-  lose() {
+    if (this.particles.x.every(Number.isFinite) && this.particles.y.every(Number.isFinite)) return;
     this.lost = true;
     this.pause();
   }
@@ -182,11 +187,6 @@ class Playground {
   }
   down() {
     const { descent, values } = this, rung = Math.floor(descent.steps / PER_RUNG);
-    if (rung === RUNGS) {
-      this.descent = null;
-      this.pause();
-      return;
-    }
     if (descent.steps++ % PER_RUNG === 0) {
       const sigma = descent.sigmas[rung];
       Object.assign(values, { sigma, tau: RATIO * sigma ** 2 / 2 });
@@ -214,12 +214,12 @@ class Playground {
     if (withNumbers) this.number();
   }
   difference() { // as a share of the score's own size: its root mean square under the law
-    const [x, y, u, v] = [0, 0, 0, 0].map(() => new Float64Array(2000));
+    const [x, y, u, v] = arrays(4, 2000);
     this.law.sample(new Generator(1), x, y);
     this.law.score(x, y, u, v);
     const size = Math.sqrt(u.reduce((sum, value, i) => sum + value ** 2 + v[i] ** 2, 0) / u.length);
     return (px, py) => {
-      const [a, b, c, d] = [0, 0, 0, 0].map(() => new Float64Array(px.length));
+      const [a, b, c, d] = arrays(4, px.length);
       this.field.score(px, py, a, b);
       this.law.score(px, py, c, d);
       return a.map((value, i) => Math.min(1, Math.hypot(value - c[i], b[i] - d[i]) / size));
@@ -240,7 +240,7 @@ class Playground {
     });
   }
   handle(k) {
-    const handle = Object.assign(document.createElement("button"), { type: "button", className: "playground-mode", textContent: k + 1 });
+    const handle = element("button", { type: "button", className: "playground-mode", textContent: k + 1 });
     handle.title = "Drag it, or move it with the arrow keys (finely with Shift); Enter drops particles here, Delete removes it";
     const pick = () => { if (this.values.selected !== k) this.change({ selected: k }); };
     handle.addEventListener("focus", pick);
@@ -306,7 +306,7 @@ class Playground {
       this.compare(row[3], row[4], variances[k], T > 0 ? law : undefined, law / Math.sqrt(Math.max(shares[k] * n, 1)));
       this.said.push(`Mode ${k + 1}: share ${row[1].textContent} of ${row[2].textContent}, variance ${row[3].textContent} of ${row[4].textContent}.`);
     });
-    const lines = [["steps", `${this.steps.toLocaleString("en").replaceAll(",", "\u202f")}, time ${short(this.time)}`]];
+    const lines = [["steps", `${many(this.steps)}, time ${short(this.time)}`]];
     if (this.isCorrected && this.tried) lines.push(["accepted", `${short(100 * this.moved / this.tried)} %`]);
     const bins = histogram(x, EXTENT.left, EXTENT.right, BINS);
     if (this.exact) {
@@ -317,8 +317,7 @@ class Playground {
       const [off, line] = [this.field, this.law.gaussian()].map((other) => short(relativeError(other, this.law, x, y), 2));
       lines.push(["error of the learned score", `${off} (a straight line: ${line})`]);
     }
-    this.part("numbers").querySelector("dl").replaceChildren(...lines.flatMap(([name, value]) => ["dt", "dd"].map((tag, i) => (
-      Object.assign(document.createElement(tag), { textContent: i ? value : name })))));
+    this.part("numbers").querySelector("dl").replaceChildren(...lines.flatMap(([name, value]) => [element("dt", { textContent: name }), element("dd", { textContent: value })]));
     this.said.push(...lines.map(([name, value]) => `${name} ${value}.`));
     this.part("warning").textContent = this.warning();
     this.drawMargin(bins);
@@ -332,13 +331,11 @@ class Playground {
   warning() {
     const { tau, T, field, modes } = this.values;
     if (this.lost) return `After ${this.steps} steps particles have left every bound: a walk diverges where τ exceeds 2σ² of the widest mode.`;
-    const moved = field === "learned" && JSON.stringify(modes) !== JSON.stringify(read(this.scenes[playgroundNetwork.scene]).modes);
-    if (moved) return `The network has learned ${playgroundNetwork.scene}, and this is another law.`;
-    const past = this.law.modes.flatMap((mode, k) => (tau >= 2 * mode.std ** 2 ? [k] : [])).sort((a, b) => this.law.modes[a].std - this.law.modes[b].std);
-    if (!past.length) return T === 0 ? "Without noise there is no law to reach: every particle climbs to a peak." : "";
-    const [k] = past, names = past.length > 1 ? `modes ${past.map((other) => other + 1).sort((a, b) => a - b).join(", ")}` : `mode ${k + 1}`;
-    const bound = `τ = ${short(tau)} is past 2s² = ${short(2 * this.law.modes[k].std ** 2)} of ${past.length > 1 ? `mode ${k + 1}` : "it"}`;
-    return this.isCorrected ? `At ${names} ${bound}: there most steps are refused.` : `At ${names} ${bound}: the walk diverges there, and the mode empties.`;
+    if (field === "learned" && !this.isLawOf(playgroundNetwork.scene, modes)) return `The network has learned ${playgroundNetwork.scene}, and this is another law.`;
+    if (T === 0) return "Without noise there is no law to reach: every particle climbs to a peak.";
+    const bounds = this.law.modes.map((mode) => 2 * mode.std ** 2), past = bounds.flatMap((bound, k) => (tau >= bound ? [k + 1] : []));
+    const ends = this.isCorrected ? "most steps are refused" : "the walk diverges, and a mode empties";
+    return past.length ? `τ = ${short(tau)} is past 2s² of mode ${past.join(", ")} (${short(Math.min(...bounds))}): there ${ends}.` : "";
   }
   drawMargin(bins) {
     const canvas = this.part("margin"), dots = Math.min(devicePixelRatio, 2), [width, height] = [canvas.clientWidth * dots, canvas.clientHeight * dots];
@@ -361,6 +358,9 @@ class Playground {
   }
 
   // Controls, and the address
+  isLawOf(name, modes) {
+    return JSON.stringify(read(this.scenes[name]).modes) === JSON.stringify(modes);
+  }
   say() {
     const { controls, values } = this, mode = values.modes[values.selected];
     const of = { ...values, std: mode.std, weight: mode.weight / values.modes.reduce((sum, { weight }) => sum + weight, 0) };
@@ -377,8 +377,7 @@ class Playground {
     for (const name of ["painted", "corrected"]) controls[name].value = Number(values[name]);
     controls.painted.inputs[0].disabled = values.field === "exact";
     controls.corrected.inputs[0].disabled = values.field === "learned" || values.T === 0;
-    const isScene = (name) => JSON.stringify(read(this.scenes[name]).modes) === JSON.stringify(values.modes);
-    const now = controls.scene.labels.findIndex((name) => name === this.opened && isScene(name));
+    const now = controls.scene.labels.findIndex((name) => name === this.opened && this.isLawOf(name, values.modes));
     controls.scene.inputs.forEach((input, i) => { input.checked = i === now; });
   }
   change(values) { // by the reader
@@ -396,11 +395,9 @@ class Playground {
     return `#${this.figure.id}?${String(query).replaceAll("%2C", ",").replaceAll("%3B", ";")}`;
   }
   recall() {
-    const [id, query] = decodeFragment();
-    if (id !== this.figure.id || query === undefined) return false;
-    const found = read(query);
+    const [id, query] = decodeFragment(), found = id === this.figure.id && read(query);
     if (!found) return false;
-    this.opened = Object.keys(this.scenes).find((name) => JSON.stringify(read(this.scenes[name]).modes) === JSON.stringify(found.modes));
+    this.opened = Object.keys(this.scenes).find((name) => this.isLawOf(name, found.modes));
     this.set({ field: "exact", ...found, selected: 0, restart: true });
     this.figure.scrollIntoView();
     return true;
@@ -432,16 +429,12 @@ class Playground {
     new ResizeObserver(() => this.particles && this.draw()).observe(this.part("picture"));
     new IntersectionObserver((entries) => { this.isHidden = !entries.at(-1).isIntersecting; this.last = null; }).observe(root);
   }
-  async copyLink() {
+  copyLink() {
     history.replaceState(null, "", this.address);
-    const link = this.part("link");
-    try {
-      await navigator.clipboard.writeText(location.href);
-      link.textContent = "copied";
-    } catch { // an unsafe page, or a reader who does not allow it
-      link.textContent = "copy it from the address bar";
-    }
-    setTimeout(() => { link.textContent = "copy link"; }, 4000);
+    const answer = (words) => { this.part("link").textContent = words; };
+    const refused = () => answer("copy it from the address bar"); // an unsafe page, or a reader who does not allow it
+    if (navigator.clipboard) navigator.clipboard.writeText(location.href).then(() => answer("copied"), refused);
+    else refused();
   }
 }
 

@@ -135,7 +135,8 @@ function excerpt(text, wanted, length) {
 }
 
 function entry(place, wanted, query) {
-  const address = `${searchIndex.pages[place.page]}?highlight=${encodeURIComponent(query)}${place.anchor && `#${place.anchor}`}`;
+  const anchor = place.anchor && `#${place.anchor}`;
+  const address = `${searchIndex.pages[place.page]}?highlight=${encodeURIComponent(query)}${anchor}`;
   const kind = element("span", { className: "kind" }, place.label);
   const link = element("a", { href: address }, kind, " ", ...excerpt(place.title, wanted, 200));
   const line = place.code.split("\n").find((code) => places(code, wanted).length);

@@ -14,6 +14,7 @@ from pathlib import Path
 from notes._extras import needs
 
 with needs("site"):
+    import rjsmin
     import tinycss2
     from fontTools import subset
     from fontTools.ttLib import TTFont
@@ -65,10 +66,10 @@ def prune(app, exception):
         path.write_text(text, encoding="utf-8")
     for path in static.glob("vendor/fontawesome/webfonts/*.ttf"):
         cut(path, icons)
-    for folder in app.config.html_static_path:  # the book's own scripts, with their comments in the repository
+    for folder in app.config.html_static_path:  # the book's own, whose comments stay in the repository
         for path in (Path(app.confdir) / folder).glob("*.js"):
             built = static / path.name
-            built.write_text(terse(built.read_text(encoding="utf-8")), encoding="utf-8")
+            built.write_text(rjsmin.jsmin(built.read_text(encoding="utf-8")), encoding="utf-8")
     versions = {path.resolve(): hashlib.sha256(path.read_bytes()).hexdigest()[:8] for path in sheets}
     for path in pages:
         text = path.read_text(encoding="utf-8")
@@ -125,12 +126,6 @@ def _asked(selector):
     for before, token in zip([None, *selector], selector, strict=False):
         if token.type == "hash" or (token.type == "ident" and before == "."):
             yield token.value
-
-
-def terse(script):
-    """A script without its indentation, its blank lines and its comments: those of a line, or without quotation marks."""
-    lines = (re.sub(r"(^|\s)// [^\"'`]*$|^// .*", "", line.strip()).strip() for line in script.splitlines())
-    return "".join(f"{line}\n" for line in lines if line)
 
 
 def cut(path, icons):

@@ -4,6 +4,7 @@ import gzip
 import re
 
 import pytest
+import rjsmin
 from browser import (
     figures,
     open_page,
@@ -135,6 +136,20 @@ def test_a_rule_stays_if_all_that_it_names_is_used():
     kept = '@font-face{src:url(x.woff)}:root{--x:".b"}[data-x=".b"]{top:1.5em}'
     assert weight.used(kept, names) == kept
     assert weight.used("/*! License */ /* a remark */ .b{}", names) == "/*! License */"
+
+
+SCRIPTS = sorted((ROOT / "book" / "assets").glob("*.js"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_a_script_loses_its_comments_and_blanks_and_no_word(path):
+    source = path.read_text(encoding="utf-8")
+    made = rjsmin.jsmin(source)
+    words = re.findall(r"`[^`\n]*`|\"(?:[^\"\\\n]|\\.)*\"", re.sub(r"(?m)(^|\s)// .*$", "", source))
+    assert words
+    assert [word for word in words if word not in made] == []
+    assert not re.search(r"\$\{[^{}`]*`", source)  # a template within a template would lose blanks
+    assert len(made) < 0.9 * len(source)
 
 
 def test_a_description_is_plain_words():
