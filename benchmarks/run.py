@@ -6,7 +6,7 @@ They need the machine for themselves: whatever else runs on it is measured too.
 import importlib
 import sys
 
-NAMES = ["langevin", "kernel_density", "training", "diffusion", "busy", "frames", "book"]
+NAMES = ["langevin", "kernel_density", "training", "diffusion", "busy", "frames", "playground", "book"]
 
 if __name__ == "__main__":
     wanted = sys.argv[1:] or NAMES

@@ -2,7 +2,7 @@
 // Names and laws are those of the package `notes`. Points are two arrays of numbers, x and y; so is a field at them.
 "use strict";
 
-// Numbers at random: sfc32 by Chris Doty-Humphrey, of which normal ones are made in pairs by Box and Muller's formula.
+// Numbers at random: sfc32 by Chris Doty-Humphrey, of which normal ones are made in pairs by Marsaglia's polar method.
 class Generator {
   constructor(seed) {
     this.state = Int32Array.of(0, 0, seed, 1);
@@ -21,9 +21,15 @@ class Generator {
   }
   fillNormal(x, y) {
     for (let i = 0; i < x.length; i++) {
-      const radius = Math.sqrt(-2 * Math.log(this.uniform())), angle = 2 * Math.PI * this.uniform();
-      x[i] = radius * Math.cos(angle);
-      y[i] = radius * Math.sin(angle);
+      let u, v, square;
+      do {
+        u = 2 * this.uniform() - 1;
+        v = 2 * this.uniform() - 1;
+        square = u * u + v * v; // never 0
+      } while (square >= 1);
+      const scale = Math.sqrt(-2 * Math.log(square) / square);
+      x[i] = scale * u;
+      y[i] = scale * v;
     }
   }
 }
@@ -43,36 +49,42 @@ class Mixture {
   smoothed(sigma) { // the law of x + σz
     return new Mixture(this.modes.map((mode) => ({ ...mode, std: Math.hypot(mode.std, sigma) })));
   }
-  // log p at a point; leaves in `part` each mode's share of p there, its responsibility.
-  look(x, y) {
-    const { part, constant, precision } = this, n = part.length;
+  // Leaves in `part` what each mode adds to p at a point, over the most that one adds; returns their sum.
+  weigh(x, y) {
+    const { part, constant, precision, x: mx, y: my } = this, n = part.length;
     let most = -Infinity, sum = 0;
     for (let k = 0; k < n; k++) {
-      const dx = x - this.x[k], dy = y - this.y[k];
+      const dx = x - mx[k], dy = y - my[k];
       part[k] = constant[k] - 0.5 * precision[k] * (dx * dx + dy * dy);
       if (part[k] > most) most = part[k];
     }
     for (let k = 0; k < n; k++) {
-      part[k] = part[k] - most < -700 ? 0 : Math.exp(part[k] - most); // below, exp is slow and lost in the sum
-      sum += part[k];
+      const log = part[k] - most;
+      sum += part[k] = log === 0 ? 1 : log > -40 ? Math.exp(log) : 0; // below, lost in the sum
     }
-    for (let k = 0; k < n; k++) part[k] /= sum;
-    return most + Math.log(sum);
+    this.most = most;
+    return sum;
+  }
+  // log p at a point; leaves in `part` each mode's share of p there, its responsibility.
+  look(x, y) {
+    const { part } = this, sum = this.weigh(x, y);
+    for (let k = 0; k < part.length; k++) part[k] /= sum;
+    return this.most + Math.log(sum);
   }
   // ∇ log p = Σ r_k (μ_k − x)/s_k² into two arrays, and log p into a third.
   score(x, y, intoX, intoY, intoLog = null) {
-    const { part, precision } = this, n = part.length;
+    const { part, precision, x: mx, y: my } = this, n = part.length;
     for (let i = 0; i < x.length; i++) {
-      const log = this.look(x[i], y[i]);
+      const sum = this.weigh(x[i], y[i]);
       let sx = 0, sy = 0;
       for (let k = 0; k < n; k++) {
         const pull = part[k] * precision[k];
-        sx += pull * (this.x[k] - x[i]);
-        sy += pull * (this.y[k] - y[i]);
+        sx += pull * (mx[k] - x[i]);
+        sy += pull * (my[k] - y[i]);
       }
-      intoX[i] = sx;
-      intoY[i] = sy;
-      if (intoLog) intoLog[i] = log;
+      intoX[i] = sx / sum;
+      intoY[i] = sy / sum;
+      if (intoLog) intoLog[i] = this.most + Math.log(sum);
     }
   }
   sample(generator, x, y) {
@@ -134,14 +146,15 @@ class Network {
   }
   run(values) {
     const last = this.layers.length - 1;
-    this.layers.forEach(({ weight, bias, out }, depth) => {
+    for (let depth = 0; depth <= last; depth++) {
+      const { weight, bias, out } = this.layers[depth], n = values.length;
       for (let row = 0, at = 0; row < out.length; row++) {
         let sum = bias[row];
-        for (let i = 0; i < values.length; i++) sum += weight[at++] * values[i];
+        for (let i = 0; i < n; i++) sum += weight[at++] * values[i];
         out[row] = depth < last ? sum / (1 + Math.exp(-sum)) : sum; // SiLU between layers
       }
       values = out;
-    });
+    }
     return values;
   }
 }
@@ -168,15 +181,14 @@ class FieldOnLattice {
     return this;
   }
   score(x, y, intoX, intoY) {
-    const { nx, ny, fieldX, fieldY, extent } = this;
+    const { nx, ny, fieldX, fieldY, stepX, stepY } = this, { left, bottom } = this.extent;
     for (let i = 0; i < x.length; i++) {
-      const u = Math.min(Math.max((x[i] - extent.left) / this.stepX, 0), nx - 1);
-      const v = Math.min(Math.max((y[i] - extent.bottom) / this.stepY, 0), ny - 1);
-      const column = Math.min(Math.floor(u), nx - 2), row = Math.min(Math.floor(v), ny - 2);
-      const a = u - column, b = v - row, at = row * nx + column;
-      const weights = [(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b];
-      intoX[i] = weights[0] * fieldX[at] + weights[1] * fieldX[at + 1] + weights[2] * fieldX[at + nx] + weights[3] * fieldX[at + nx + 1];
-      intoY[i] = weights[0] * fieldY[at] + weights[1] * fieldY[at + 1] + weights[2] * fieldY[at + nx] + weights[3] * fieldY[at + nx + 1];
+      const u = Math.min(Math.max((x[i] - left) / stepX, 0), nx - 1), v = Math.min(Math.max((y[i] - bottom) / stepY, 0), ny - 1);
+      const column = Math.min(Math.floor(u), nx - 2), row = Math.min(Math.floor(v), ny - 2), at = row * nx + column;
+      const a = u - column, b = v - row, ab = a * b;
+      const between = (f) => (1 - a - b + ab) * f[at] + (a - ab) * f[at + 1] + (b - ab) * f[at + nx] + ab * f[at + nx + 1];
+      intoX[i] = between(fieldX);
+      intoY[i] = between(fieldY);
     }
   }
 }
@@ -203,45 +215,41 @@ class Particles {
   // The same step, kept with the probability that leaves p^(1/T) as it is (Metropolis, Hastings). Returns how many moved.
   correctedStep(law, stepSize, temperature) {
     const { x, y, scoreX, scoreY, noiseX, noiseY, generator } = this, spread = Math.sqrt(2 * stepSize * temperature);
-    const other = (this.other ??= Object.fromEntries(["x", "y", "scoreX", "scoreY", "log", "logHere"].map((name) => [name, new Float64Array(this.n)])));
+    const [toX, toY, thereX, thereY, log, logHere] = (this.other ??= Array.from({ length: 6 }, () => new Float64Array(this.n)));
     generator.fillNormal(noiseX, noiseY);
-    law.score(x, y, scoreX, scoreY, other.logHere);
+    law.score(x, y, scoreX, scoreY, logHere);
     for (let i = 0; i < x.length; i++) {
-      other.x[i] = x[i] + stepSize * scoreX[i] + spread * noiseX[i];
-      other.y[i] = y[i] + stepSize * scoreY[i] + spread * noiseY[i];
+      toX[i] = x[i] + stepSize * scoreX[i] + spread * noiseX[i];
+      toY[i] = y[i] + stepSize * scoreY[i] + spread * noiseY[i];
     }
-    law.score(other.x, other.y, other.scoreX, other.scoreY, other.log);
+    law.score(toX, toY, thereX, thereY, log);
     let moved = 0;
     for (let i = 0; i < x.length; i++) {
-      const backX = x[i] - other.x[i] - stepSize * other.scoreX[i], backY = y[i] - other.y[i] - stepSize * other.scoreY[i];
+      const backX = x[i] - toX[i] - stepSize * thereX[i], backY = y[i] - toY[i] - stepSize * thereY[i];
       const there = 0.5 * (noiseX[i] ** 2 + noiseY[i] ** 2), back = (backX * backX + backY * backY) / (2 * spread * spread);
-      const gain = (other.log[i] - other.logHere[i]) / temperature + there - back;
-      if (Math.log(generator.uniform()) < gain) {
-        x[i] = other.x[i];
-        y[i] = other.y[i];
+      const gain = (log[i] - logHere[i]) / temperature + there - back;
+      if (gain >= 0 || Math.log(generator.uniform()) < gain) {
+        x[i] = toX[i];
+        y[i] = toY[i];
         moved++;
       }
     }
     return moved;
   }
-  // Where they begin: p itself, one point, all over an extent, or around 0 with one standard deviation.
+  // Where they begin: p itself, the middle of its first mode, all over an extent, or around 0 with one standard deviation.
   begin(start, law, extent, scale = 1) {
     const { x, y, generator } = this;
-    if (start === "p itself") return law.sample(generator, x, y);
-    if (start === "one point") return x.fill(0), y.fill(0);
-    if (start === "uniform") {
+    if (start === "p itself") law.sample(generator, x, y);
+    else if (start === "one point") x.fill(law.x[0]) && y.fill(law.y[0]);
+    else if (start === "uniform") {
       for (let i = 0; i < x.length; i++) {
         x[i] = extent.left + (extent.right - extent.left) * generator.uniform();
         y[i] = extent.bottom + (extent.top - extent.bottom) * generator.uniform();
       }
-      return undefined;
+    } else {
+      generator.fillNormal(x, y);
+      for (const values of [x, y]) values.forEach((value, i) => { values[i] = scale * value; });
     }
-    generator.fillNormal(x, y);
-    for (let i = 0; i < x.length; i++) {
-      x[i] *= scale;
-      y[i] *= scale;
-    }
-    return undefined;
   }
 }
 
@@ -258,14 +266,14 @@ function ladder(first, last, n) {
 // Each mode's share of the particles and its variance, with each particle counted at each mode by its responsibility
 // r_k(x): for particles from p these means are w_k and s_k² exactly, however the modes overlap.
 function momentsAtModes(law, x, y) {
-  const n = law.modes.length, mass = new Float64Array(n), squares = new Float64Array(n);
+  const { part, x: mx, y: my } = law, n = part.length, mass = new Float64Array(n), squares = new Float64Array(n);
   for (let i = 0; i < x.length; i++) {
-    law.look(x[i], y[i]);
+    const sum = law.weigh(x[i], y[i]);
     for (let k = 0; k < n; k++) {
-      const dx = x[i] - law.x[k], dy = y[i] - law.y[k];
-      if (law.part[k] === 0) continue; // a distance without end counts nothing there
-      mass[k] += law.part[k];
-      squares[k] += law.part[k] * (dx * dx + dy * dy);
+      if (part[k] === 0) continue; // a distance without end counts nothing there
+      const dx = x[i] - mx[k], dy = y[i] - my[k], share = part[k] / sum;
+      mass[k] += share;
+      squares[k] += share * (dx * dx + dy * dy);
     }
   }
   return { shares: mass.map((m) => m / x.length), variances: squares.map((s, k) => s / (2 * mass[k])) };
@@ -294,47 +302,42 @@ function histogram(x, left, right, bins) {
   return shares;
 }
 
-// Half the sum of differences between two laws on bins, what lies outside being one more, and what chance alone makes of
-// it with n points drawn from the second, √(2p(1 − p)/(πn)) for a bin.
+// Half the sum of differences between two laws on bins, what lies outside being one more, and what chance makes of it for
+// n points from the second: √(2p(1 − p)/(πn)) in a bin, at most 2p(1 − p).
 function totalVariation(shares, exact, n) {
   const rest = (bins) => [...bins, 1 - bins.reduce((sum, share) => sum + share, 0)];
-  const [a, b] = [rest(shares), rest(exact)];
-  const half = (term) => a.reduce((sum, _, i) => sum + term(i), 0) / 2;
-  return { found: half((i) => Math.abs(a[i] - b[i])), chance: half((i) => Math.sqrt(2 * Math.max(b[i] * (1 - b[i]), 0) / (Math.PI * n))) };
+  const [a, b] = [rest(shares), rest(exact)], variance = b.map((p) => Math.max(p * (1 - p), 0));
+  const half = (term) => b.reduce((sum, _, i) => sum + term(i), 0) / 2;
+  const chance = half((i) => Math.min(Math.sqrt(2 * variance[i] / (Math.PI * n)), 2 * variance[i]));
+  return { found: half((i) => Math.abs(a[i] - b[i])), chance };
 }
 
-// The law p^(1/T) by sums over a lattice: each mode's share E r_k, and the share of each bin along x.
-// At T = 1 both are known in closed form, but for the bins, which are narrow and take the density in their middle.
+// The law p^(1/T): each mode's share E r_k, and the share of each bin along x. By sums over cells of x, each at Gauss's
+// three points, and over a lattice of y, where at T = 1 the sum is known.
 function exactNumbers(law, temperature, left, right, bins) {
-  const width = (right - left) / bins;
-  if (temperature === 1) {
-    const shares = Array.from({ length: bins }, (_, bin) => law.modes.reduce((sum, mode) => {
-      const z = (left + (bin + 0.5) * width - mode.x) / mode.std;
-      return sum + mode.weight * width * Math.exp(-z * z / 2) / (mode.std * Math.sqrt(2 * Math.PI));
-    }, 0));
-    return { shares: law.modes.map((mode) => mode.weight), bins: shares };
-  }
-  const reach = 7 * Math.sqrt(Math.max(temperature, 1)), narrow = Math.sqrt(Math.min(temperature, 1));
-  const end = (sign, axis) => sign * Math.max(...law.modes.map((mode) => sign * mode[axis] + reach * mode.std));
+  const { modes } = law, reach = 6.5 * Math.sqrt(Math.max(temperature, 1)), narrow = Math.sqrt(Math.min(temperature, 1));
+  const end = (sign, axis) => sign * Math.max(...modes.map((mode) => sign * mode[axis] + reach * mode.std));
   const [low, high, under, over] = [end(-1, "x"), end(1, "x"), end(-1, "y"), end(1, "y")];
-  const fine = Math.max(Math.min(...law.modes.map((mode) => mode.std)) * narrow / 1.5, (high - low) / 500);
-  const inBin = Math.max(1, Math.round(width / fine)), h = width / inBin; // as many points in each bin
-  const from = Math.floor((low - left) / width), to = Math.ceil((high - left) / width);
-  const top = Math.max(...law.modes.map((mode) => law.look(mode.x, mode.y)));
-  const shares = new Float64Array(law.modes.length), along = new Float64Array(bins);
+  const fine = Math.max(Math.min(...modes.map((mode) => narrow * mode.std)), (high - low) / (temperature === 1 ? 5000 : 160));
+  const width = (right - left) / bins, cells = Math.ceil(width / fine); // in a bin
+  const top = Math.max(...modes.map((mode) => law.look(mode.x, mode.y)));
+  const shares = new Float64Array(modes.length), along = new Float64Array(bins); // which keeps no other bin
   let total = 0;
-  for (let bin = from; bin < to; bin++) {
-    for (let i = 0; i < inBin; i++) {
-      const x = left + bin * width + (i + 0.5) * h;
-      let column = 0;
-      for (let y = under; y < over; y += h) {
-        const p = Math.exp((law.look(x, y) - top) / temperature);
-        column += p;
-        for (let k = 0; k < shares.length; k++) shares[k] += p * law.part[k];
+  const add = (k, p) => {
+    shares[k] += p;
+    total += p;
+  };
+  for (let cell = Math.floor((low - left) / width) * cells; cell * width / cells < high - left; cell++) {
+    const before = total;
+    for (const [place, times] of [[-1, 5], [0, 8], [1, 5]]) {
+      const x = left + (cell + 0.5 + place * Math.sqrt(0.15)) * width / cells;
+      if (temperature === 1) modes.forEach(({ x: mean, std, weight }, k) => add(k, times * weight / std * Math.exp(-(((x - mean) / std) ** 2) / 2)));
+      else for (let y = under; y < over; y += fine / 2.5) {
+        const p = times * Math.exp((law.look(x, y) - top) / temperature);
+        for (let k = 0; k < shares.length; k++) add(k, p * law.part[k]);
       }
-      total += column;
-      if (bin >= 0 && bin < bins) along[bin] += column;
     }
+    along[Math.floor(cell / cells)] += total - before;
   }
   return { shares: [...shares].map((share) => share / total), bins: [...along].map((share) => share / total) };
 }
