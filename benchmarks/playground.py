@@ -24,7 +24,7 @@ PARTICLES, REPEATS, SECONDS = [1_000, 10_000, 100_000], 5, 2.0
 
 def frames(driver, n):
     """Frames a second with n particles, over some seconds of a walk that has begun."""
-    driver.execute_script("playground.set({n: arguments[0]}); playground.run()", n)
+    driver.execute_script("playground.root.scrollIntoView(); playground.set({n: arguments[0]}); playground.run()", n)
     time.sleep(0.5)
     count = "return [playground.frames, performance.now()]"
     first, started = driver.execute_script(count)

@@ -196,8 +196,9 @@ class Explorer {
   }
   stop() {
     if (!this.run) return;
-    const { byReader } = this.run;
+    const { byReader, flow } = this.run;
     this.run = null;
+    flow?.stop();
     this.face("Play", "▶");
     this.tell(`Stopped at ${this.words(this.state)}.`);
     this.frames.fetch([]);
@@ -212,14 +213,22 @@ class Explorer {
   press() {
     if (this.run) return this.stop();
     this.compare(false);
-    if (!still.matches) return this.play(true);
+    if (!still.matches) return this.flows ? this.flow() : this.play(true);
     this.moving.value = (this.moving.value + 1) % this.moving.labels.length; // no motion of its own: a press is a step
     this.move();
   }
   startByItself() { // once, and for a reader who has chosen nothing and asks for neither rest nor few bytes
     if (this.touched || still.matches || navigator.connection?.saveData || decodeFragment()[1] !== undefined) return;
     this.touched = true;
-    this.play(false);
+    if (this.flows) this.flow();
+    else this.play(false);
+  }
+  get flows() { // whether the page can compute what the figure plays (flow.js)
+    return "starts" in this.moving.play.dataset && this.opens && typeof Flow === "function";
+  }
+  flow() {
+    this.run = { byReader: false, flow: new Flow(this) };
+    this.face("Pause", "❚❚");
   }
 
   // Pin and compare
@@ -323,12 +332,14 @@ class Explorer {
   tell(words) { // to those who listen
     this.part("said").textContent = words;
   }
-  move() { // a control was moved by the reader
+  move(control) { // by the reader
+    const flowsOn = this.run?.flow && control !== this.moving;
     this.stop();
     this.compare(false);
     for (const control of this.controls) control.say();
     this.show();
     this.remember();
+    if (flowsOn) this.flow();
   }
   listen() {
     const { root } = this, touch = () => { this.touched = true; }, ahead = () => this.lookAhead();
@@ -338,7 +349,7 @@ class Explorer {
       if (pointerType === "mouse" && !this.run) this.frames.fetch([]); // a mouse on its way to something else
     });
     for (const control of this.controls) {
-      for (const input of control.inputs) input.addEventListener("input", () => this.move());
+      for (const input of control.inputs) input.addEventListener("input", () => this.move(control));
     }
     this.part("pin").addEventListener("click", () => this.pin());
     this.listenToHolding();

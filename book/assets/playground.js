@@ -2,7 +2,6 @@
 "use strict";
 
 const EXTENT = { left: -3.2, right: 3.2, bottom: -2.4, top: 2.4 }; // what is seen, and more of it for a wide law
-const MODES = 100; // at most
 const BINS = 64; // of the histogram
 const SLOW = 36; // milliseconds from frame to frame, above which a page that chose the number of particles takes fewer
 const RUNGS = 20, PER_RUNG = 20, RATIO = 0.2; // of annealed Langevin dynamics: τ = ½ r σ² on each rung
@@ -116,6 +115,7 @@ class Playground {
 
   // The walk
   run() {
+    if (this.lost) this.begin();
     this.last = null;
     this.isRunning = true;
     this.face();
@@ -440,23 +440,6 @@ class Playground {
 
 function floats(base64) {
   return new Float32Array(Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)).buffer);
-}
-
-// The settings in an address, those that are there and make sense; null where there is no law.
-function read(query) {
-  const given = new URLSearchParams(query);
-  const modes = (given.get("modes") ?? "").split(";").map((mode) => mode.split(",").map(Number)).filter((mode) => (
-    mode.length === 4 && mode.every(Number.isFinite) && mode[2] > 0 && mode[3] > 0)).slice(0, MODES);
-  if (!modes.length) return null;
-  const found = { modes: modes.map(([x, y, std, weight]) => ({ x, y, std, weight })) };
-  for (const [name, low, high] of [["tau", 1e-8, 10], ["T", 0, 100], ["sigma", 0, 100], ["n", 1, 1e5]]) {
-    const value = Number(given.get(name) ?? NaN);
-    if (value >= low && value <= high) found[name] = name === "n" ? Math.round(value) : value;
-  }
-  const start = given.get("start");
-  if (["white noise", "uniform", "one point", "p itself"].includes(start)) found.start = start;
-  if (given.get("score") === "learned") found.field = "learned";
-  return { tau: 0.01, T: 1, sigma: 0, start: "white noise", ...found, corrected: given.get("corrected") === "on" };
 }
 
 const playground = new Playground(document.querySelector(".playground"));

@@ -2,6 +2,7 @@
 "use strict";
 
 const WHEEL = ["#0072b2", "#00a07a", "#e0a100", "#d55e00", "#b5478f", "#0072b2"]; // once round, as in notes.plots
+const MODES = 100; // at most, in an address
 const INK = 256; // the colour of what was dropped, behind the wheel's
 const LEVELS = [0.03, 0.1, 0.25, 0.45, 0.65, 0.85]; // contours, as shares of the peak
 const PALETTE = Uint32Array.from({ length: 257 }, (_, i) => {
@@ -133,4 +134,21 @@ function contour(values, nx, ny, level, place, path) {
       }
     }
   }
+}
+
+// The settings in an address, those that are there and make sense; null where there is no law.
+function read(query) {
+  const given = new URLSearchParams(query);
+  const modes = (given.get("modes") ?? "").split(";").map((mode) => mode.split(",").map(Number)).filter((mode) => (
+    mode.length === 4 && mode.every(Number.isFinite) && mode[2] > 0 && mode[3] > 0)).slice(0, MODES);
+  if (!modes.length) return null;
+  const found = { modes: modes.map(([x, y, std, weight]) => ({ x, y, std, weight })) };
+  for (const [name, low, high] of [["tau", 1e-8, 10], ["T", 0, 100], ["sigma", 0, 100], ["n", 1, 1e5]]) {
+    const value = Number(given.get(name) ?? NaN);
+    if (value >= low && value <= high) found[name] = name === "n" ? Math.round(value) : value;
+  }
+  const start = given.get("start");
+  if (["white noise", "uniform", "one point", "p itself"].includes(start)) found.start = start;
+  if (given.get("score") === "learned") found.field = "learned";
+  return { tau: 0.01, T: 1, sigma: 0, start: "white noise", ...found, corrected: given.get("corrected") === "on" };
 }

@@ -126,6 +126,7 @@ class Page:
     claims: dict[str, Claim]  # by their anchors
     files: frozenset[tuple[str, str]]  # folder and name of what waits among the doctrees for the site
     playground: str | None  # the name of its figure, if it is the page with the playground
+    flows: bool  # whether it has a figure that starts by itself, and could be computed instead
     lists_claims: bool
     uses: dict[str, str]  # the names that its cells import from the package, and what they are in full
     terms: dict[str, str]  # the anchors of the terms that it defines, and their definitions as HTML
@@ -155,6 +156,10 @@ def _figure_of(node):
     return node["ids"][0]
 
 
+def _flows(node):
+    return node["figure"].get("opens") and any(control.get("starts") for control in node["figure"]["controls"])
+
+
 def _files(doctree):
     for kind in (FigureNode, PlaygroundNode):
         for node in doctree.findall(kind):
@@ -178,6 +183,7 @@ class Pages(EnvironmentCollector):
             files=frozenset(_files(doctree)),
             playground=next((_figure_of(node) for node in doctree.findall(PlaygroundNode)), None),
             lists_claims=any(doctree.findall(ClaimsPage)),
+            flows=any(map(_flows, doctree.findall(FigureNode))),
             uses=links.imported(cell.source for cell in cells if cell.cell_type == "code"),
             terms=links.definitions(app.builder, doctree),
         )
@@ -267,13 +273,17 @@ def finish(app, exception):
 
 
 def add_scripts(app, pagename, templatename, context, doctree):
-    """The page with the playground loads what it is made of, and no other page does."""
-    page = Pages.of(app.env).get(pagename)
+    """A page that computes loads what it takes: the playground, and where there is one a page with what flows."""
+    pages, names = Pages.of(app.env), []
+    page = pages.get(pagename)
     if page and page.playground:
         app.add_css_file("playground.css")
         networks = [name for folder, name in page.files if folder == "scripts"]
-        for name in [*networks, "sampler.js", "stage.js", "playground.js"]:
-            app.add_js_file(name, priority=900, defer="defer")  # after figures.js, of whose controls it makes use
+        names = [*networks, "sampler.js", "stage.js", "playground.js"]
+    elif page and page.flows and any(other.playground for other in pages.values()):
+        names = ["sampler.js", "stage.js", "flow.js"]
+    for name in names:
+        app.add_js_file(name, priority=900, defer="defer")  # after figures.js, of whose controls it makes use
 
 
 def configure(app, config):
