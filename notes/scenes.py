@@ -78,7 +78,7 @@ class Scene:
 
     @property
     def modes(self) -> list[tuple[float, float, float, float]]:
-        """Each mode's place, standard deviation and weight: x, y, s and w."""
+        """The modes as (x, y, s, w), place, standard deviation and weight."""
         law = self.law
         means = torch.nn.functional.pad(law.means, (0, 2 - law.dim))
         columns = [*means.T, law.stds.expand(len(law.weights)), law.weights]
