@@ -315,10 +315,10 @@ function totalVariation(shares, exact, n) {
 // The law p^(1/T): each mode's share E r_k, and the share of each bin along x. By sums over cells of x, each at Gauss's
 // three points, and over a lattice of y, where at T = 1 the sum is known.
 function exactNumbers(law, temperature, left, right, bins) {
-  const { modes } = law, reach = 6.5 * Math.sqrt(Math.max(temperature, 1)), narrow = Math.sqrt(Math.min(temperature, 1));
+  const { modes } = law, reach = 6.5 * Math.sqrt(temperature), narrow = Math.sqrt(Math.min(temperature, 1));
   const end = (sign, axis) => sign * Math.max(...modes.map((mode) => sign * mode[axis] + reach * mode.std));
   const [low, high, under, over] = [end(-1, "x"), end(1, "x"), end(-1, "y"), end(1, "y")];
-  const fine = Math.max(Math.min(...modes.map((mode) => narrow * mode.std)), (high - low) / (temperature === 1 ? 5000 : 160));
+  const fine = Math.max(Math.min(...modes.map((mode) => narrow * mode.std)), (high - low) / (temperature === 1 ? 5000 : 250));
   const width = (right - left) / bins, cells = Math.ceil(width / fine); // in a bin
   const top = Math.max(...modes.map((mode) => law.look(mode.x, mode.y)));
   const shares = new Float64Array(modes.length), along = new Float64Array(bins); // which keeps no other bin
