@@ -87,10 +87,9 @@ class Playground {
     return new FieldOnLattice(this.network.at(noise), extent, 97, 73);
   }
   begin() {
-    const { modes, start, n } = this.values;
+    const { start, n } = this.values;
     this.particles = new Particles(n, this.seed++);
     this.particles.begin(start, this.law, EXTENT);
-    if (start === "one point") this.moveTo(0, n, modes[0]);
     this.colours = start === "one point" ? new Uint16Array(n) : coloursByStart(this.particles);
     Object.assign(this, { steps: 0, time: 0, moved: 0, tried: 0, lost: false, descent: null });
   }

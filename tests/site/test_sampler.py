@@ -17,7 +17,7 @@ from notes.diffusion import ladder, ladder_variance
 from notes.langevin import langevin, mala, stationary_variance
 from notes.mixtures import GaussianMixture
 from notes.networks import WAVES, NoiseConditionalNetwork
-from notes.playground import weights
+from notes.playground import _weights
 
 SCRIPT = (ROOT / "book" / "assets" / "sampler.js").read_text(encoding="utf-8")
 LAWS = [(n_modes, seed) for n_modes in (1, 2, 8, 40) for seed in range(3)]
@@ -150,7 +150,7 @@ def test_the_gaussian_of_a_mixture_has_its_mean_and_covariance(quick, n_modes, s
 @pytest.mark.parametrize("sigma", [0.02, 1.0, 7.0])
 def test_a_network_is_that_of_the_package(quick, width, depth, sigma):
     network = NoiseConditionalNetwork(2, width=width, depth=depth, generator=torch.Generator().manual_seed(width))
-    sent = json.loads(json.dumps(weights(network)))  # as the page gets it
+    sent = json.loads(json.dumps(_weights(network)))  # as the page gets it
     for layer in sent["layers"]:
         layer |= {name: np.frombuffer(base64.b64decode(layer[name]), "<f4").tolist() for name in ("weight", "bias")}
     x = 4 * normal(50, 0)
@@ -160,7 +160,7 @@ def test_a_network_is_that_of_the_package(quick, width, depth, sigma):
 
 
 def test_a_network_at_another_noise_leaves_the_first_as_it_was(quick):
-    network = weights(NoiseConditionalNetwork(2, width=4, depth=1, generator=torch.Generator().manual_seed(0)))
+    network = _weights(NoiseConditionalNetwork(2, width=4, depth=1, generator=torch.Generator().manual_seed(0)))
     for layer in network["layers"]:
         layer |= {name: np.frombuffer(base64.b64decode(layer[name]), "<f4").tolist() for name in ("weight", "bias")}
     first, again, other = quick(
