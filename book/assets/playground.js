@@ -58,7 +58,7 @@ class Playground {
     v.selected = Math.min(v.selected, v.modes.length - 1);
     if (values.n) this.chose = true;
     if (v.field === "learned" && v.sigma < playgroundNetwork.least) v.sigma = playgroundNetwork.least;
-    if ("tau" in values || "sigma" in values || restart) this.descent = null;
+    if ("tau" in values || "sigma" in values || "field" in values || restart) this.descent = null;
     if (restart) this.fitView();
     this.setLaw();
     if (restart) this.begin();
@@ -158,6 +158,10 @@ class Playground {
     this.steps++;
     this.time += tau;
     if (!this.particles.x.every(Number.isFinite) || !this.particles.y.every(Number.isFinite)) this.lose();
+    if (this.descent?.steps === RUNGS * PER_RUNG) {
+      this.descent = null;
+      this.pause();
+    }
   }
   lose() {
     this.lost = true;
@@ -182,11 +186,6 @@ class Playground {
   }
   down() {
     const { descent, values } = this, rung = Math.floor(descent.steps / PER_RUNG);
-    if (rung === RUNGS) {
-      this.descent = null;
-      this.pause();
-      return;
-    }
     if (descent.steps++ % PER_RUNG === 0) {
       const sigma = descent.sigmas[rung];
       Object.assign(values, { sigma, tau: RATIO * sigma ** 2 / 2 });
@@ -331,7 +330,7 @@ class Playground {
   }
   warning() {
     const { tau, T, field, modes } = this.values;
-    if (this.lost) return `After ${this.steps} steps particles have left every bound: a walk diverges where τ exceeds 2σ² of the widest mode.`;
+    if (this.lost) return `After ${this.steps} steps particles have left every bound: a walk diverges where τ exceeds 2s² of the widest mode.`;
     const moved = field === "learned" && JSON.stringify(modes) !== JSON.stringify(read(this.scenes[playgroundNetwork.scene]).modes);
     if (moved) return `The network has learned ${playgroundNetwork.scene}, and this is another law.`;
     const past = this.law.modes.flatMap((mode, k) => (tau >= 2 * mode.std ** 2 ? [k] : [])).sort((a, b) => this.law.modes[a].std - this.law.modes[b].std);
@@ -363,7 +362,7 @@ class Playground {
   // Controls, and the address
   say() {
     const { controls, values } = this, mode = values.modes[values.selected];
-    const of = { ...values, std: mode.std, weight: mode.weight / values.modes.reduce((sum, { weight }) => sum + weight, 0) };
+    const of = { ...values, std: mode.std, weight: Number((mode.weight / values.modes.reduce((sum, { weight }) => sum + weight, 0)).toPrecision(9)) }; // as its stops are
     for (const [name, stops] of Object.entries({ ...STOPS, selected: values.modes.map((_, k) => k) })) {
       const control = controls[name];
       control.stops = stops.includes(of[name]) ? stops : [...stops, of[name]].sort((a, b) => a - b);
@@ -402,6 +401,7 @@ class Playground {
     if (!found) return false;
     this.opened = Object.keys(this.scenes).find((name) => JSON.stringify(read(this.scenes[name]).modes) === JSON.stringify(found.modes));
     this.set({ field: "exact", ...found, selected: 0, restart: true });
+    this.root.classList.add("playground-touched");
     this.figure.scrollIntoView();
     return true;
   }
@@ -453,11 +453,11 @@ function floats(base64) {
 function read(query) {
   const given = new URLSearchParams(query);
   const modes = (given.get("modes") ?? "").split(";").map((mode) => mode.split(",").map(Number)).filter((mode) => (
-    mode.length === 4 && mode.every(Number.isFinite) && mode[2] > 0 && mode[3] > 0)).slice(0, MODES);
+    mode.length === 4 && mode.every((value) => Math.abs(value) < 1e6) && mode[2] > 0 && mode[3] > 0)).slice(0, MODES);
   if (!modes.length) return null;
   const found = { modes: modes.map(([x, y, std, weight]) => ({ x, y, std, weight })) };
   for (const [name, low, high] of [["tau", 1e-8, 10], ["T", 0, 100], ["sigma", 0, 100], ["n", 1, 1e5]]) {
-    const value = Number(given.get(name) ?? NaN);
+    const value = Number(given.get(name) || NaN);
     if (value >= low && value <= high) found[name] = name === "n" ? Math.round(value) : value;
   }
   const start = given.get("start");

@@ -320,6 +320,7 @@ function exactNumbers(law, temperature, left, right, bins) {
   const fine = Math.max(Math.min(...law.modes.map((mode) => mode.std)) * narrow / 1.5, (high - low) / 500);
   const inBin = Math.max(1, Math.round(width / fine)), h = width / inBin; // as many points in each bin
   const from = Math.floor((low - left) / width), to = Math.ceil((high - left) / width);
+  if (!((to - from) * inBin * (over - under) / h < 2e6)) return null; // too wide for its bins
   const top = Math.max(...law.modes.map((mode) => law.look(mode.x, mode.y)));
   const shares = new Float64Array(law.modes.length), along = new Float64Array(bins);
   let total = 0;
