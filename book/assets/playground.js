@@ -60,7 +60,7 @@ class Playground {
     v.selected = Math.min(v.selected, v.modes.length - 1);
     if (values.n) this.chose = true;
     if (v.field === "learned" && v.sigma < playgroundNetwork.least) v.sigma = playgroundNetwork.least;
-    if ("tau" in values || "sigma" in values || restart) this.descent = null;
+    if ("tau" in values || "sigma" in values || "field" in values || restart) this.descent = null;
     if (restart) this.fitView();
     this.setLaw();
     if (restart) this.begin();
@@ -151,10 +151,6 @@ class Playground {
     this.say();
   }
   step() {
-    if (this.descent?.steps === RUNGS * PER_RUNG) {
-      this.descent = null;
-      return this.pause();
-    }
     if (this.descent) this.down();
     const { tau, T } = this.values;
     if (this.isCorrected) {
@@ -163,8 +159,9 @@ class Playground {
     } else this.particles.step(this.field, tau, T);
     this.steps++;
     this.time += tau;
-    if (this.particles.x.every(Number.isFinite) && this.particles.y.every(Number.isFinite)) return;
-    this.lost = true;
+    if (!this.particles.x.every(Number.isFinite) || !this.particles.y.every(Number.isFinite)) this.lost = true;
+    if (this.descent?.steps === RUNGS * PER_RUNG) this.descent = null;
+    else if (!this.lost) return;
     this.pause();
   }
   get isCorrected() { // a learned score has no density to compare, and without noise there is nothing to refuse
@@ -329,7 +326,7 @@ class Playground {
   }
   warning() {
     const { tau, T, field, modes } = this.values;
-    if (this.lost) return `After ${this.steps} steps particles have left every bound: a walk diverges where τ exceeds 2σ² of the widest mode.`;
+    if (this.lost) return `After ${this.steps} steps particles have left every bound: a walk diverges where τ exceeds 2s² of the widest mode.`;
     if (field === "learned" && !this.isLawOf(playgroundNetwork.scene, modes)) return `The network has learned ${playgroundNetwork.scene}, and this is another law.`;
     if (T === 0) return "Without noise there is no law to reach: every particle climbs to a peak.";
     const bounds = this.law.modes.map((mode) => 2 * mode.std ** 2), past = bounds.flatMap((bound, k) => (tau >= bound ? [k + 1] : []));
@@ -362,7 +359,7 @@ class Playground {
   }
   say() {
     const { controls, values } = this, mode = values.modes[values.selected];
-    const of = { ...values, std: mode.std, weight: mode.weight / values.modes.reduce((sum, { weight }) => sum + weight, 0) };
+    const of = { ...values, std: mode.std, weight: Number((mode.weight / values.modes.reduce((sum, { weight }) => sum + weight, 0)).toPrecision(9)) }; // as its stops are
     for (const [name, stops] of Object.entries({ ...STOPS, selected: values.modes.map((_, k) => k) })) {
       const control = controls[name];
       control.stops = stops.includes(of[name]) ? stops : [...stops, of[name]].sort((a, b) => a - b);
@@ -398,6 +395,7 @@ class Playground {
     if (!found) return false;
     this.opened = Object.keys(this.scenes).find((name) => this.isLawOf(name, found.modes));
     this.set({ field: "exact", ...found, selected: 0, restart: true });
+    this.root.classList.add("playground-touched");
     this.figure.scrollIntoView();
     return true;
   }

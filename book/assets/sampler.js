@@ -320,6 +320,8 @@ function exactNumbers(law, temperature, left, right, bins) {
   const [low, high, under, over] = [end(-1, "x"), end(1, "x"), end(-1, "y"), end(1, "y")];
   const fine = Math.max(Math.min(...modes.map((mode) => narrow * mode.std)), (high - low) / (temperature === 1 ? 5000 : 250));
   const width = (right - left) / bins, cells = Math.ceil(width / fine); // in a bin
+  const rows = temperature === 1 ? 1 : 2.5 * (over - under) / fine;
+  if (!(3 * (high - low) / width * cells * rows * modes.length < 2e7)) return null; // seconds
   const top = Math.max(...modes.map((mode) => law.look(mode.x, mode.y)));
   const shares = new Float64Array(modes.length), along = new Float64Array(bins); // which keeps no other bin
   let total = 0;

@@ -140,11 +140,11 @@ function contour(values, nx, ny, level, place, path) {
 function read(query) {
   const given = new URLSearchParams(query);
   const modes = (given.get("modes") ?? "").split(";").map((mode) => mode.split(",").map(Number)).filter((mode) => (
-    mode.length === 4 && mode.every(Number.isFinite) && mode[2] > 0 && mode[3] > 0)).slice(0, MODES);
+    mode.length === 4 && mode.every((value) => Math.abs(value) < 1e6) && mode[2] > 0 && mode[3] > 0)).slice(0, MODES);
   if (!modes.length) return null;
   const found = { modes: modes.map(([x, y, std, weight]) => ({ x, y, std, weight })) };
   for (const [name, low, high] of [["tau", 1e-8, 10], ["T", 0, 100], ["sigma", 0, 100], ["n", 1, 1e5]]) {
-    const value = Number(given.get(name) ?? NaN);
+    const value = Number(given.get(name) || NaN);
     if (value >= low && value <= high) found[name] = name === "n" ? Math.round(value) : value;
   }
   const start = given.get("start");
