@@ -570,7 +570,7 @@ def test_the_variance_at_a_lone_mode_is_that_of_the_recursion(page):
 @pytest.mark.parametrize("corrected", [True, False])
 def test_the_correction_leaves_p_as_it_is_where_the_walk_alone_empties_a_mode(page, corrected):
     page.js("playground.open('a mode that empties')")
-    page.set(corrected=corrected)
+    page.set(corrected=corrected, tau=0.1)
     assert page.get("values.start") == "p itself"
     page.walk(200)
     shares, variances = measured(page)
@@ -578,7 +578,7 @@ def test_the_correction_leaves_p_as_it_is_where_the_walk_alone_empties_a_mode(pa
     assert abs(off) < 5 if corrected else abs(off) > 10, off
     if corrected:
         assert variances.tolist() == pytest.approx([0.25, 0.04], rel=0.08)
-        assert 50 < number(page.lines()["accepted"]) < 99
+        assert 20 < number(page.lines()["accepted"]) < 99
 
 
 DESCENT = """const sigmas = [], taus = [];
@@ -909,6 +909,8 @@ def test_keys_reach_every_control_and_of_the_modes_the_chosen_one(browser, page)
     items[0].send_keys(Keys.SHIFT + Keys.TAB)
     for item, before in zip(items, without, strict=True):
         browser.switch_to.active_element.send_keys(Keys.TAB)
+        if browser.switch_to.active_element.tag_name == "table":  # which scrolls, having many rows
+            browser.switch_to.active_element.send_keys(Keys.TAB)
         reached = browser.switch_to.active_element
         assert reached == item, f"{reached.get_attribute('outerHTML')} in place of {item.get_attribute('outerHTML')}"
         style, width, _ = now = page.js(look, item)
