@@ -337,15 +337,13 @@ def test_modes_are_added_and_removed_widened_and_weighed(page):
     assert len(page.modes()) == 1
 
 
-def test_there_are_at_most_a_hundred_modes_each_somewhere_else(page):
-    page.set(n=10)
-    page.js("for (let i = 0; i < 120; i++) arguments[0].click()", page.part("add"))
+def test_there_are_at_most_a_hundred_modes_each_somewhere_else(opened):
+    page = opened(Scene(two_moons(90, 0.2)).address + "&n=10")
+    page.js("for (let i = 0; i < 12; i++) arguments[0].click()", page.part("add"))
     assert len(page.modes()) == len({*page.modes()}) == len(page.rows()) == 100
-    assert sum(weights(page)) == pytest.approx(1)
+    assert sum(weights(page)) == pytest.approx(1, abs=1e-3)  # of four digits each, in the address
     assert not page.part("add").is_enabled()
-    assert np.abs(page.modes()).max(0) == pytest.approx([2.5, 1.7], abs=0.4)  # and within the picture
-    page.js("for (let i = 0; i < 120; i++) arguments[0].click()", page.part("remove"))
-    assert len(page.modes()) == 1
+    assert (np.abs(page.modes()) < [-LEFT, TOP]).all()
 
 
 def test_weights_stay_a_law_and_their_slider_has_each_stop_once(page):
