@@ -109,6 +109,7 @@ class Playground {
     const { n } = this.particles, from = Math.floor(this.particles.generator.uniform() * 19) * Math.floor(n / 20), to = from + Math.floor(n / 20);
     this.moveTo(from, to, { x, y });
     this.colours.fill(INK, from, to);
+    this.root.classList.add("playground-touched");
     this.draw();
   }
 
@@ -179,6 +180,7 @@ class Playground {
     this.particles.x.forEach((x, i) => { this.particles.x[i] = x + middle.x; this.particles.y[i] += middle.y; });
     this.colours = coloursByStart(this.particles);
     this.descent = { sigmas, steps: 0 };
+    this.root.classList.add("playground-touched");
     this.run();
   }
   down() {
@@ -331,7 +333,8 @@ class Playground {
     if (T === 0) return "Without noise there is no law to reach: every particle climbs to a peak.";
     const bounds = this.law.modes.map((mode) => 2 * mode.std ** 2), past = bounds.flatMap((bound, k) => (tau >= bound ? [k + 1] : []));
     const ends = this.isCorrected ? "most steps are refused" : "the walk diverges, and a mode empties";
-    return past.length ? `τ = ${short(tau)} is past 2s² of mode ${past.join(", ")} (${short(Math.min(...bounds))}): there ${ends}.` : "";
+    const where = past.length > 1 ? `of modes ${past.join(", ")}` : `= ${short(bounds[past[0] - 1])} of mode ${past[0]}`;
+    return past.length ? `τ = ${short(tau)} is past 2s² ${where}: there ${ends}.` : "";
   }
   drawMargin(bins) {
     const canvas = this.part("margin"), dots = Math.min(devicePixelRatio, 2), [width, height] = [canvas.clientWidth * dots, canvas.clientHeight * dots];

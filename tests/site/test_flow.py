@@ -62,7 +62,7 @@ def test_what_stops_it_shows_the_picture_of_the_controls(browser, hero, act):
         by_keyboard(hero, 0, state[0] + 1)
         state[0] += 1
     wait(browser, lambda: canvas(hero) is None, "it flows on")
-    hero.shows(state)
+    wait(browser, lambda: hero.shown() == hero.frame(state), "another picture")
     hero.play.click()
     wait(browser, lambda: canvas(hero), "it does not flow again")
 
@@ -78,5 +78,5 @@ def test_it_stays_a_picture_for_who_wants_no_motion(browser, server):
     open_page(browser, server.url(INTRO))
     (found,) = figures(browser)
     found.scroll_to()
-    found.shows(found.state())
+    assert found.shown() == found.frame(found.state())
     assert canvas(found) is None

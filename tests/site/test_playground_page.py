@@ -154,7 +154,7 @@ def is_printed(text, value, digits=3):
     if value == math.inf:
         return text == "∞"
     unit = 10.0 ** (math.floor(math.log10(abs(value))) - digits + 1)
-    return abs(number(text) - value) <= 0.501 * unit
+    return abs(number(text) - value) <= max(0.501 * unit, 1e-15)  # the page leaves out lesser parts
 
 
 def touch(driver, kind, *points):
@@ -460,7 +460,7 @@ SETTINGS = {
     "three of them, that overlap": {"modes": THREE},
     "noise": {"modes": THREE, "sigma": 0.3},
     "a long step": {"modes": THREE, "tau": 0.1, "sigma": 0.1},
-    "past the bound": {"tau": 0.1},
+    "past the bound": {"tau": 0.081},
     "corrected": {"modes": THREE, "tau": 0.1, "corrected": True},
     "hot": {"modes": THREE, "T": 2},
     "cold and corrected": {"modes": THREE, "T": 0.5, "corrected": True},
@@ -907,7 +907,9 @@ def test_keys_reach_every_control_and_of_the_modes_the_chosen_one(browser, page)
     items[0].send_keys(Keys.SHIFT + Keys.TAB)
     for item, before in zip(items, without, strict=True):
         browser.switch_to.active_element.send_keys(Keys.TAB)
-        if browser.switch_to.active_element.tag_name == "table":  # which scrolls, having many rows
+        if "playground-table" in browser.switch_to.active_element.get_attribute(
+            "class"
+        ):  # which scrolls, with many rows
             browser.switch_to.active_element.send_keys(Keys.TAB)
         reached = browser.switch_to.active_element
         assert reached == item, f"{reached.get_attribute('outerHTML')} in place of {item.get_attribute('outerHTML')}"
@@ -1070,13 +1072,11 @@ OWN = ["sampler.js", "stage.js", "playground.js", "playground.css"]
 
 def test_its_own_scripts_and_style_are_small_and_no_other_page_loads_them(site):
     files = [(site / "_static" / name).read_bytes() for name in OWN]
-    assert sum(map(len, files)) < 50_000
+    assert sum(map(len, files)) < 40_000
     assert sum(len(gzip.compress(content, 6)) for content in files) < 20_000
     loading = set()
     for path in site.rglob("*.html"):
         text = path.read_text(encoding="utf-8")
-        if "_static" not in path.parts and re.search(
-            r"""["/](sampler|stage|playground|network-\w+)\.(js|css)\b""", text
-        ):
+        if "_static" not in path.parts and re.search(r"""["/](playground|network-\w+)\.(js|css)\b""", text):
             loading.add(path.name)
     assert loading == {"playground.html"}
