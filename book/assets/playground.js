@@ -322,7 +322,7 @@ class Playground {
   }
   compare(cell, beside, measured, exact, error) { // more than five standard errors off is marked
     const off = exact !== undefined && !(Math.abs(measured - exact) <= 5 * error);
-    cell.textContent = `${off ? (measured > exact ? "▲ " : "▼ ") : ""}${short(measured)}`;
+    cell.textContent = `${off ? (measured > exact ? "▲ " : "▼ ") : ""}${short(Math.abs(measured) < 1e-6 ? 0 : measured)}`;
     cell.classList.toggle("playground-off", off);
     beside.textContent = exact === undefined ? "–" : short(exact);
   }

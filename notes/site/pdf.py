@@ -36,7 +36,10 @@ BROWSERS = [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ]
 # What a page has for a screen alone.
-_SCREEN_ONLY = "script, noscript, .headerlink, .viewcode-link, .definition, .toctree-wrapper, .explore > :not(img)"
+_SCREEN_ONLY = (
+    "script, noscript, .headerlink, .viewcode-link, .definition, .toctree-wrapper, .explore > :not(img), "
+    ".playground > :not(.playground-picture), .playground-picture > :not(img)"
+)
 _TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True)
 
 
@@ -97,7 +100,7 @@ def chapter_of(site, address, page, anchors):
     online = canonical["href"].removesuffix(address) if canonical else None
     for tag in article.select(_SCREEN_ONLY):
         tag.decompose()
-    for figure in article.select("figure[id]:has(.explore)"):
+    for figure in article.select("figure[id]:has(.explore, .playground)"):
         figure.figcaption.append(_where_it_moves(page, f"{address}#{figure['id']}", online))
     for tag in article.select("h2, h3"):  # the heading is the place: a section may begin at the foot of the page before
         tag["id"] = tag.find_parent("section").attrs.pop("id")
