@@ -34,7 +34,9 @@ def test_ratios_are_taken_turn_by_turn(timing):
     assert timing.ratios(seconds) == {"peer": [4.0, 3.0, 4.0]}
 
 
-@pytest.mark.parametrize("name", ["langevin", "kernel_density", "training", "diffusion", "frames", "book"])
+@pytest.mark.parametrize(
+    "name", ["langevin", "kernel_density", "training", "diffusion", "frames", "playground", "book"]
+)
 def test_page_has_every_result(name):
     assert (BENCHMARKS / "results" / f"{name}.md").read_text().startswith("|")
     assert json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())["when"]

@@ -12,8 +12,8 @@ BOOK = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "book").
 @pytest.mark.parametrize("name", [name for name, text in BOOK.items() if ":::{figure}" in text])
 def test_picture_controls_and_caption_are_one_figure(site, name):
     page = soup(site / "book" / f"{name}.html").article
-    figures = page.select(".cell_output > figure[id]:has(.explore)")
-    assert len(figures) == BOOK[name].count(":::{figure}") == len(page.select(".explore"))
+    figures = page.select(".cell_output > figure[id]:has(.explore, .playground)")
+    assert len(figures) == BOOK[name].count(":::{figure}") == len(page.select(".explore, .playground"))
     for figure in figures:
         assert figure.select_one("figcaption .caption-number").get_text().startswith("Fig. ")
         assert figure.select_one("figcaption .caption-text").get_text().strip()
