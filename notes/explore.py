@@ -245,10 +245,16 @@ def _name(figure):
     return getattr(figure, "__name__", repr(figure))
 
 
-def _where(figure):
-    """The module of a figure function and its name there."""
+def _function(figure):
+    """The function behind partial ones."""
     while isinstance(figure, functools.partial):
         figure = figure.func
+    return figure
+
+
+def _where(figure):
+    """The module of a figure function and its name there."""
+    figure = _function(figure)
     return [getattr(figure, "__module__", ""), getattr(figure, "__qualname__", "")]
 
 
@@ -347,12 +353,11 @@ def _for_site(figure, controls, draw, default, alt):
 def _addresses(figure, controls, states):
     """Where the figure leads from each state, if anywhere: the addresses, each once, and which of them by state."""
     defaults = {name: p.default for name, p in inspect.signature(figure).parameters.items()}
-    while isinstance(figure, functools.partial):
-        figure = figure.func
-    if not hasattr(figure, "address"):
+    address = getattr(_function(figure), "address", None)
+    if not address:
         return None
     chosen = ({c.name: c.values[i] for c, i in zip(controls, state, strict=True)} for state in states)
-    addresses = [figure.address(**defaults | values) for values in chosen]
+    addresses = [address(**defaults | values) for values in chosen]
     each = list(dict.fromkeys(addresses))
     return {"addresses": each, "at": [each.index(address) for address in addresses]}
 

@@ -1,7 +1,8 @@
 // The playground: a reader's own law and walk, and beside the picture each number that has an exact value.
 "use strict";
 
-const EXTENT = { left: -3.2, right: 3.2, bottom: -2.4, top: 2.4 }; // what is seen, and more of it for a wide law
+const WIDE = 3.2, HIGH = 2.4; // from the middle of what is seen to its ends
+const EXTENT = { left: -WIDE, right: WIDE, bottom: -HIGH, top: HIGH }; // and more of it for a wide law
 const BINS = 64; // of the histogram
 const SLOW = 36; // milliseconds from frame to frame, above which a page that chose the number of particles takes fewer
 const RUNGS = 20, PER_RUNG = 20, RATIO = 0.2; // of annealed Langevin dynamics: τ = ½ r σ² on each rung
@@ -17,7 +18,6 @@ const STOPS = {
 };
 const many = (n) => n.toLocaleString("en").replaceAll(",", "\u202f"); // 10 000
 const FORMATS = { n: many, weight: (w) => `${short(w * 100)} %` };
-const arrays = (count, n) => Array.from({ length: count }, () => new Float64Array(n));
 const element = (tag, properties) => Object.assign(document.createElement(tag), properties);
 
 function short(value, digits = 3) {
@@ -41,7 +41,7 @@ class Playground {
     this.seed = 1;
     this.listen();
     const [name] = Object.keys(this.scenes);
-    if (!this.recall()) this.open(name);
+    if (!this.recall()) this.set(this.scene(name));
     if (!still.matches) this.run();
   }
   show() { // in place of the picture and its sentence
@@ -51,12 +51,12 @@ class Playground {
   }
 
   // What the reader chose
-  open(name) {
+  scene(name) {
     this.opened = name;
-    this.set({ ...read(this.scenes[name]), selected: 0, restart: true });
+    return { ...read(this.scenes[name]), selected: 0, restart: true };
   }
   set({ restart, ...values }) {
-    const before = this.values, v = (this.values = { ...before, ...values });
+    const v = Object.assign(this.values, values);
     v.selected = Math.min(v.selected, v.modes.length - 1);
     if (values.n) this.chose = true;
     if (v.field === "learned" && v.sigma < playgroundNetwork.least) v.sigma = playgroundNetwork.least;
@@ -69,9 +69,9 @@ class Playground {
     this.draw();
   }
   fitView() { // twice as far, and again, until the law is seen
-    const reach = ({ x, y, std }) => Math.max(Math.abs(x) / 3.2, Math.abs(y) / 2.4) + Math.min(std, 8) / 3.2;
+    const reach = ({ x, y, std }) => Math.max(Math.abs(x) / WIDE, Math.abs(y) / HIGH) + Math.min(std, 8) / WIDE;
     const zoom = 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(...this.values.modes.map(reach)) / 1.1)));
-    Object.assign(EXTENT, { left: -3.2 * zoom, right: 3.2 * zoom, bottom: -2.4 * zoom, top: 2.4 * zoom });
+    Object.assign(EXTENT, { left: -WIDE * zoom, right: WIDE * zoom, bottom: -HIGH * zoom, top: HIGH * zoom });
     this.stage.image = null; // it is to be laid out anew
   }
   setLaw() {
@@ -81,10 +81,13 @@ class Playground {
     this.exact = null;
     this.groundIsOld = true;
   }
-  learned(sigma) {
-    const { least } = playgroundNetwork, noise = Math.max(sigma, least), wide = 3 * noise;
+  learned(sigma) { // the last one is kept: it depends on neither the law nor the walk
+    const noise = Math.max(sigma, playgroundNetwork.least), wide = 3 * noise;
     const extent = { left: EXTENT.left - wide, right: EXTENT.right + wide, bottom: EXTENT.bottom - wide, top: EXTENT.top + wide };
-    return new FieldOnLattice(this.network.at(noise), extent, 97, 73);
+    if (this.kept?.noise !== noise || this.kept.extent.left !== extent.left) {
+      this.kept = Object.assign(new FieldOnLattice(this.network.at(noise), extent, 97, 73), { noise });
+    }
+    return this.kept;
   }
   begin() {
     const { start, n } = this.values;
@@ -128,7 +131,6 @@ class Playground {
   }
   face() {
     this.part("run").textContent = this.isRunning ? "Pause" : "Run";
-    this.part("run").classList.toggle("playground-pressed", this.isRunning);
   }
   frame(now) {
     this.waiting = null;
@@ -188,14 +190,10 @@ class Playground {
     if (descent.steps++ % PER_RUNG === 0) {
       const sigma = descent.sigmas[rung];
       Object.assign(values, { sigma, tau: RATIO * sigma ** 2 / 2 });
-      this.law = new Mixture(values.modes).smoothed(sigma);
-      this.field = values.field === "learned" ? (descent.next ?? this.learned(sigma)).advance() : this.law;
-      descent.next = values.field === "learned" && rung + 1 < RUNGS ? this.learned(descent.sigmas[rung + 1]) : null;
-      this.exact = null;
-      this.groundIsOld = true;
+      this.setLaw();
       this.say();
     }
-    descent.next?.advance(4); // rows of the next rung's field, a few a step
+    if (values.field === "learned" && rung + 1 < RUNGS) this.learned(descent.sigmas[rung + 1]).advance(4); // a few rows a step
   }
 
   // The picture
@@ -413,7 +411,7 @@ class Playground {
     on("link", () => this.copyLink());
     this.part("stage").addEventListener("click", (event) => this.drop(...this.stage.toPlane(event)));
     const reads = {
-      scene: (at) => { this.opened = controls.scene.labels[at]; this.change({ ...read(this.scenes[this.opened]), selected: 0, restart: true }); },
+      scene: (at) => this.change(this.scene(controls.scene.labels[at])),
       field: (at) => this.change({ field: controls.field.labels[at] }),
       start: (at) => this.change({ start: controls.start.labels[at], restart: true }),
       painted: (at) => this.change({ painted: at === 1 }),

@@ -2,6 +2,8 @@
 // Names and laws are those of the package `notes`. Points are two arrays of numbers, x and y; so is a field at them.
 "use strict";
 
+const arrays = (count, n) => Array.from({ length: count }, () => new Float64Array(n));
+
 // Numbers at random: sfc32 by Chris Doty-Humphrey, of which normal ones are made in pairs by Marsaglia's polar method.
 class Generator {
   constructor(seed) {
@@ -167,10 +169,7 @@ class FieldOnLattice {
     this.stepX = (extent.right - extent.left) / (nx - 1);
     this.stepY = (extent.top - extent.bottom) / (ny - 1);
     this.x = Float64Array.from({ length: nx }, (_, i) => extent.left + i * this.stepX);
-    [this.fieldX, this.fieldY] = [new Float64Array(nx * ny), new Float64Array(nx * ny)];
-  }
-  get ready() {
-    return this.rows === this.ny;
+    [this.fieldX, this.fieldY] = arrays(2, nx * ny);
   }
   advance(rows = Infinity) {
     for (const end = Math.min(this.ny, this.rows + rows); this.rows < end; this.rows++) {
@@ -215,7 +214,7 @@ class Particles {
   // The same step, kept with the probability that leaves p^(1/T) as it is (Metropolis, Hastings). Returns how many moved.
   correctedStep(law, stepSize, temperature) {
     const { x, y, scoreX, scoreY, noiseX, noiseY, generator } = this, spread = Math.sqrt(2 * stepSize * temperature);
-    const [toX, toY, thereX, thereY, log, logHere] = (this.other ??= Array.from({ length: 6 }, () => new Float64Array(this.n)));
+    const [toX, toY, thereX, thereY, log, logHere] = (this.other ??= arrays(6, this.n));
     generator.fillNormal(noiseX, noiseY);
     law.score(x, y, scoreX, scoreY, logHere);
     for (let i = 0; i < x.length; i++) {
@@ -281,7 +280,7 @@ function momentsAtModes(law, x, y) {
 
 // E‖a − b‖² / E‖b‖² over points: how far one field is from another.
 function relativeError(field, truth, x, y) {
-  const [ax, ay, bx, by] = [0, 0, 0, 0].map(() => new Float64Array(x.length));
+  const [ax, ay, bx, by] = arrays(4, x.length);
   field.score(x, y, ax, ay);
   truth.score(x, y, bx, by);
   let off = 0, all = 0;

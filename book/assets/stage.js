@@ -69,7 +69,7 @@ class Stage {
     this.groundPixels = new Uint32Array(ground.getImageData(0, 0, width, height).data.buffer);
   }
   lattice(nx, ny, margin) { // from the top left, by rows
-    const { left, right, bottom, top } = this.extent, x = new Float64Array(nx * ny), y = new Float64Array(nx * ny);
+    const { left, right, bottom, top } = this.extent, [x, y] = arrays(2, nx * ny);
     for (let i = 0; i < nx * ny; i++) {
       x[i] = left + margin + (right - left - 2 * margin) * (i % nx) / (nx - 1);
       y[i] = top - margin - (top - bottom - 2 * margin) * Math.floor(i / nx) / (ny - 1);
@@ -78,7 +78,7 @@ class Stage {
   }
   arrows(field) { // their lengths grow as the root of the field's, so that weak ones still show
     const { ground, unit } = this, space = (this.extent.right - this.extent.left) / 23;
-    const [x, y] = this.lattice(23, 17, space / 2), [u, v] = [new Float64Array(x.length), new Float64Array(x.length)];
+    const [x, y] = this.lattice(23, 17, space / 2), [u, v] = arrays(2, x.length);
     field.score(x, y, u, v);
     const length = u.map((value, i) => Math.hypot(value, v[i])), longest = Math.max(...length), w = 0.9 * this.dots;
     ground.fillStyle = "#c2c8ce";
@@ -118,14 +118,13 @@ class Stage {
 
 // The line of one level through values on a lattice, a piece in each cell (marching squares).
 function contour(values, nx, ny, level, place, path) {
-  const crossing = (i, j) => (level - values[i]) / (values[j] - values[i]);
   for (let row = 0; row < ny - 1; row++) {
     for (let column = 0; column < nx - 1; column++) {
       const a = row * nx + column, corners = [a, a + 1, a + nx + 1, a + nx], ends = [];
       corners.forEach((from, side) => {
         const to = corners[(side + 1) % 4];
         if (values[from] < level === values[to] < level) return;
-        const t = crossing(from, to), at = (index) => [index % nx, Math.floor(index / nx)], [[u, v], [p, q]] = [at(from), at(to)];
+        const t = (level - values[from]) / (values[to] - values[from]), at = (index) => [index % nx, Math.floor(index / nx)], [[u, v], [p, q]] = [at(from), at(to)];
         ends.push(place(u + t * (p - u), v + t * (q - v)));
       });
       for (let k = 0; k + 1 < ends.length; k += 2) {

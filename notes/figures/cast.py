@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 
 from notes import mixtures, plots, score_matching
 from notes.mixtures import GaussianMixture
+from notes.networks import NoiseConditionalNetwork
+from notes.training import train
 
 __all__ = [
     "EXTENT",
@@ -15,6 +17,7 @@ __all__ = [
     "MOONS",
     "NORMAL",
     "PLANE",
+    "STEP_SIZE",
     "seeded",
     "on_first_axis",
     "simplex",
@@ -26,6 +29,7 @@ __all__ = [
     "moments",
     "affine_field",
     "divergence",
+    "taught",
 ]
 
 
@@ -56,6 +60,7 @@ LINE, PLANE = (GaussianMixture(on_first_axis([2.0, -2.0], dim), [0.5, 0.2], [0.6
 NORMAL = GaussianMixture([[0.0]], 1.0)
 MOONS = mixtures.two_moons(std=0.2)
 EXTENT = (-2.4, 2.4, -2.0, 2.0)  # of the moons
+STEP_SIZE = 0.002  # of the walks on them
 
 
 @functools.cache
@@ -119,3 +124,14 @@ def divergence(density: GaussianMixture, field: plots.Field, sigma: float, n: in
     with torch.no_grad():
         x = blurred.sample(n, seeded(7))
         return score_matching.fisher_divergence(field, blurred.score, x, relative=True).item()
+
+
+def taught(
+    density: GaussianMixture, ends: tuple[float, float], n_steps: int, *, width: int = 64, **recipe: Any
+) -> NoiseConditionalNetwork:
+    """A small field of two arguments, learned of a law at all noise scales between two ends."""
+    generator = seeded(1)
+    network = NoiseConditionalNetwork(density.dim, width=width, generator=generator)
+    loss = functools.partial(score_matching.denoising_over_scales, sigmas=ends)
+    train(network, loss, n_steps, data=density, generator=generator, **recipe)
+    return network.requires_grad_(False)

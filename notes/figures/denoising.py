@@ -17,6 +17,7 @@ from notes.figures.cast import (
     MOONS,
     NORMAL,
     PLANE,
+    STEP_SIZE,
     arrow_field,
     line_axes,
     seeded,
@@ -49,9 +50,6 @@ __all__ = [
     "mistakes",
     "annealed",
 ]
-
-
-STEP_SIZE = 0.002  # of the walks on the moons
 
 
 @functools.cache

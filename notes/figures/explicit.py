@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from notes import langevin as walks
 from notes import mixtures, plots, score_matching
-from notes.figures.cast import EXTENT, LINE, MOONS, NORMAL, arrow_field, line_axes, seeded, simplex
+from notes.figures.cast import EXTENT, LINE, MOONS, NORMAL, STEP_SIZE, arrow_field, line_axes, seeded, simplex
 from notes.mixtures import kernel_density
 from notes.networks import ScoreNetwork
 from notes.scenes import Scene, opens
@@ -49,9 +49,6 @@ def _data(n_data):
 def _fresh():
     """Points of p that no estimate has seen, to measure it at."""
     return MOONS.sample(2000, seeded(2))
-
-
-STEP_SIZE = 0.002  # of the walks on the moons
 
 
 def _scene(p, data, bandwidth):

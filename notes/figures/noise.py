@@ -22,6 +22,7 @@ from notes.figures.cast import (
     seeded,
     share_below,
     share_left,
+    taught,
     watershed,
 )
 from notes.mixtures import GaussianMixture, kernel_density
@@ -57,19 +58,10 @@ ENDS = 4.0, 0.05  # of the ladder: the distance of the two modes, and a quarter 
 TAUGHT = 5.0, 0.04  # the ends in training, a little beyond: a network is least sure at the ends of what it has seen
 
 
-def _taught(density, ends, n_steps):
-    """A small field of two arguments, learned of a law at all noise scales between two ends."""
-    generator = seeded(1)
-    network = NoiseConditionalNetwork(density.dim, width=64, generator=generator)
-    loss = functools.partial(score_matching.denoising_over_scales, sigmas=ends)
-    train(network, loss, n_steps, data=density, generator=generator)
-    return network.requires_grad_(False)
-
-
 @functools.cache
 def _learned():
     """The field that the chapter learns."""
-    return _taught(PLANE, TAUGHT, 3_000)
+    return taught(PLANE, TAUGHT, 3_000)
 
 
 # The field and its weight (fig-noise-field, fig-noise-weights).
@@ -271,7 +263,7 @@ PARTICLES = 16_000
 @functools.cache
 def _learned_to_20():
     """A field learned of LINE for σ from 20 down, and the nodes at which it is tabulated, for points over √(1 + σ²)."""
-    return _taught(LINE, (TOPS[-1], ENDS[1]), 1_500), torch.linspace(-6, 6, 601)
+    return taught(LINE, (TOPS[-1], ENDS[1]), 1_500), torch.linspace(-6, 6, 601)
 
 
 def _tabulated(x, sigma):

@@ -14,8 +14,6 @@ from notes.langevin import langevin
 from notes.mixtures import GaussianMixture
 from notes.networks import NoiseConditionalNetwork
 from notes.scenes import Scene
-from notes.score_matching import denoising_over_scales
-from notes.training import train
 
 __all__ = ["SCENES", "walk", "NOISES", "network", "divergences", "learned"]
 
@@ -37,8 +35,9 @@ _STEPS = 300  # at most
 def _start(scene, generator, n=2000):
     if scene.start == "p itself":
         return scene.law.sample(n, generator)
-    x0 = torch.randn(n, 2, generator=generator)
-    return scene.law.means[:1].expand(n, 2).clone() if scene.start == "one point" else x0
+    if scene.start == "one point":
+        return scene.law.means[:1].expand(n, 2)
+    return torch.randn(n, 2, generator=generator)
 
 
 @functools.cache
@@ -56,7 +55,7 @@ def walk(scene: str = "two modes", time: int = 60) -> Figure:
     plots.plane(ax, _EXTENT)
     plots.contours(ax, law, _EXTENT)
     plots.arrows(ax, law.score, _EXTENT, n=23, color="#c9ced3")
-    color = "#0072B2" if SCENES[scene].start == "one point" else plots.colours_by_start(path[0])
+    color = plots.ESTIMATE if SCENES[scene].start == "one point" else plots.colours_by_start(path[0])
     plots.particles(ax, path[time], color, size=5)
     return figure
 
@@ -74,11 +73,7 @@ def _straight():
 @functools.cache
 def network() -> NoiseConditionalNetwork:
     """A small field of two arguments, learned of the two moons with noise from 5 to 0.08."""
-    generator = cast.seeded(1)
-    model = NoiseConditionalNetwork(2, width=48, generator=generator)
-    loss = functools.partial(denoising_over_scales, sigmas=(5.0, 0.08))
-    train(model, loss, 4_000, data=_MOONS, batch_size=256, lr=0.02, generator=generator)
-    return model.requires_grad_(False)
+    return cast.taught(_MOONS, (5.0, 0.08), 4_000, width=48, batch_size=256, lr=0.02)
 
 
 @functools.cache

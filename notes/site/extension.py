@@ -74,10 +74,14 @@ def visit_figure(self, node):
 
 def _playground(builder):
     """The address of the playground from the present page, if the book has one."""
-    for name, page in Pages.of(builder.env).items():
-        if page.playground:
-            return f"{builder.get_relative_uri(builder.current_docname, name)}#{page.playground}"
+    for name, figure in _playgrounds(builder.env):
+        return f"{builder.get_relative_uri(builder.current_docname, name)}#{figure}"
     return None
+
+
+def _playgrounds(env):
+    """The pages with a playground, of which a book has one or none, each with the name of its figure."""
+    return [(name, page.playground) for name, page in Pages.of(env).items() if page.playground]
 
 
 def visit_playground(self, node):
@@ -274,13 +278,12 @@ def finish(app, exception):
 
 def add_scripts(app, pagename, templatename, context, doctree):
     """A page that computes loads what it takes: the playground, and where there is one a page with what flows."""
-    pages, names = Pages.of(app.env), []
-    page = pages.get(pagename)
+    page, names = Pages.of(app.env).get(pagename), []
     if page and page.playground:
         app.add_css_file("playground.css")
         networks = [name for folder, name in page.files if folder == "scripts"]
         names = [*networks, "sampler.js", "stage.js", "playground.js"]
-    elif page and page.flows and any(other.playground for other in pages.values()):
+    elif page and page.flows and _playgrounds(app.env):
         names = ["sampler.js", "stage.js", "flow.js"]
     for name in names:
         app.add_js_file(name, priority=900, defer="defer")  # after figures.js, of whose controls it makes use

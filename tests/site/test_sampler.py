@@ -215,7 +215,7 @@ def test_a_lattice_is_its_field_at_its_points_and_near_it_between(quick):
 def test_a_lattice_grows_by_rows_and_says_when_it_is_ready(quick):
     rows, whole, once = quick(
         f"""{BILINEAR} {LATTICE} const rows = [];
-        while (!lattice.ready) {{ lattice.advance(4); rows.push(lattice.rows); }}
+        while (lattice.rows < lattice.ny) {{ lattice.advance(4); rows.push(lattice.rows); }}
         const whole = new FieldOnLattice(field, lattice.extent, 9, 6).advance();
         return [rows, [...lattice.fieldX, ...lattice.fieldY], [...whole.fieldX, ...whole.fieldY]]"""
     )
