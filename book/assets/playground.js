@@ -41,7 +41,7 @@ class Playground {
     this.seed = 1;
     this.listen();
     const [name] = Object.keys(this.scenes);
-    if (!this.recall()) this.set(this.scene(name));
+    if (!this.recall()) this.open(name);
     if (!still.matches) this.run();
   }
   show() { // in place of the picture and its sentence
@@ -51,6 +51,9 @@ class Playground {
   }
 
   // What the reader chose
+  open(name) {
+    this.set(this.scene(name));
+  }
   scene(name) {
     this.opened = name;
     return { ...read(this.scenes[name]), selected: 0, restart: true };

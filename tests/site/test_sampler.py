@@ -451,6 +451,24 @@ def test_the_browser_computes_as_the_package_does(run):
     same(found[2], law.log_prob(x))
 
 
+def sfc32(seed, n):
+    """Doty-Humphrey's generator in whole numbers: what it returns after fifteen that are thrown away."""
+    a, b, c, counter, mask, numbers = 0, 0, seed % 2**32, 1, 2**32 - 1, []
+    for _ in range(15 + n):
+        out = (a + b + counter) & mask
+        counter = (counter + 1) & mask
+        a, b = b ^ (b >> 9), (c + (c << 3)) & mask
+        c = ((((c << 21) | (c >> 11)) & mask) + out) & mask
+        numbers.append(out)
+    return numbers[15:]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 12345, -7])
+def test_numbers_at_random_are_those_of_sfc32(quick, seed):
+    script = "const r = new Generator(seed); return Array.from({length: 50}, () => r.whole())"
+    assert quick(script, seed=seed) == sfc32(seed, 50)
+
+
 @pytest.mark.parametrize("seed", [0, 1, 12345, -7])
 def test_uniform_numbers(run, seed):
     script = "const r = new Generator(seed); return Array.from({length: 300000}, () => r.uniform())"
