@@ -110,7 +110,7 @@ def learned(sigma: float = 0.2) -> Figure:
     right.loglog(NOISES, _straight(), color=plots.TRUTH, **plots.DOTTED)
     right.loglog(NOISES, _errors(), color=plots.ESTIMATE)
     right.loglog(sigma, _errors()[NOISES.index(sigma)], "o", color=plots.ESTIMATE)
-    plots.label(right, 0.1, 0.55, "a straight line", ha="left")
+    plots.label(right, 0.2, 0.6, "a straight line", ha="left")
     right.set(ylim=(3e-4, 2), xlabel="noise σ", ylabel="relative divergence")
     right.set_xticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
     right.set_yticks([0.001, 0.01, 0.1, 1], ["0.1 %", "1 %", "10 %", "1"])
